@@ -1,0 +1,65 @@
+"""Fixtures that every test may use. Each xdist worker is a session, so each has a server of its own."""
+
+import os
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests import postgres
+
+
+@pytest.fixture(scope="session")
+def pg_server() -> Iterator[str]:
+    """The superuser's URL of the server that tests share; TEST_DATABASE_URL names one to use instead of our own."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        postgres.create_roles(given)
+        yield given
+        return
+    with postgres.throwaway_cluster() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pg15_server() -> Iterator[str]:
+    """The same on PostgreSQL 15, the oldest version that is supported."""
+    binaries = postgres.pg15_binaries()
+    if binaries is None:
+        missing = f"no PostgreSQL 15 server in {postgres.PG15_DEFAULT_BIN}; name its bin directory in PG15_BIN"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must run this on PostgreSQL 15: {missing}")
+        pytest.skip(missing)
+    with postgres.throwaway_cluster(binaries=binaries) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template_database(pg_server: str) -> Iterator[postgres.Template]:
+    with postgres.migrated_template(pg_server) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def pg15_template_database(pg15_server: str) -> Iterator[postgres.Template]:
+    with postgres.migrated_template(pg15_server) as template:
+        yield template
+
+
+@pytest.fixture
+def database_url(template_database: postgres.Template) -> Iterator[str]:
+    """A migrated database of this test's own, as its owner's URL. `postgres.as_role` makes it another role's."""
+    with postgres.clone(template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def pg15_database_url(pg15_template_database: postgres.Template) -> Iterator[str]:
+    with postgres.clone(pg15_template_database) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """Autocommit, into `database_url`."""
+    with psycopg.connect(database_url, autocommit=True) as opened:
+        yield opened
