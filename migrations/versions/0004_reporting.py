@@ -1,0 +1,20 @@
+"""The reporting schema; its views follow in 0004_reporting.sql beside this file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    connection.execute(Path(__file__).with_suffix(".sql").read_text())
+
+
+def downgrade() -> None:
+    op.execute("DROP SCHEMA reporting CASCADE")

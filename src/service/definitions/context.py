@@ -1,0 +1,87 @@
+"""What a running execution hands to instructions, tools and validators. Protocols: no database and no HTTP here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Product(msgspec.Struct, frozen=True, kw_only=True):
+    """A product of a data set's catalogue."""
+
+    sku: str
+    name: str = ""
+    description: str = ""
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to write to a product: fields that are None stay, `details` are merged key by key."""
+
+    sku: str
+    name: str | None = None
+    description: str | None = None
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class DataSet(Protocol):
+    """The catalogue of the execution's data set. Every method is one short statement."""
+
+    id: int
+    name: str
+
+    async def products(self, skus: Sequence[str]) -> list[Product]:
+        """The products with these SKUs, in no promised order; unknown SKUs are left out."""
+        ...
+
+    async def search(self, query: str, *, limit: int = 10) -> list[Product]:
+        """Products whose SKU, name or description holds words of the query, best first."""
+        ...
+
+    async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
+        """Write all changes in one transaction and return the products as they now are. Safe to repeat."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttachedFile:
+    """A file of the execution as text. `problem` says why there is none; `is_cut` that the text is not all of it."""
+
+    filename: str
+    content_type: str
+    text: str = ""
+    is_cut: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """The execution that a definition works for."""
+
+    data_set: DataSet
+    files: Sequence[AttachedFile] = ()
+    execution_id: int = 0
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolContext(RunContext):
+    """A tool call's context. `idempotency_key` is the same when the call is repeated after a crash."""
+
+    idempotency_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A recorded tool call. `succeeded` is False where the tool failed, timed out or had wrong arguments."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    result: Any = None
+    succeeded: bool = True
+    cycle: int = 1
+    item: str | None = None

@@ -1,0 +1,222 @@
+"""One immutable Settings, read once from the environment. Nothing else in the project reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from service.errors import SetupError
+
+
+def variable(name: str, default: str, doc: str) -> Any:
+    """A setting: the environment variable it is read from, its default as written there, and its meaning with unit."""
+    return field(default=MISSING, metadata={"variable": name, "default": default, "doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be configured; `Settings.read(environment)` makes one. docs/operations.md lists the fields."""
+
+    database_url: str = variable(
+        "DATABASE_URL",
+        "",
+        "libpq URL, used as it is; may point at a transaction pooler. Empty: the database that `agentic up` runs here.",
+    )
+    database_direct_url: str = variable(
+        "DATABASE_DIRECT_URL",
+        "",
+        "libpq URL for LISTEN, migrations and the worker's queue. Empty: the same as DATABASE_URL.",
+    )
+    owner_role: str = variable(
+        "AGENTIC_OWNER_ROLE",
+        "agentic_owner",
+        "Role that owns the tables; migrations act as it where the connecting role is a member.",
+    )
+    app_role: str = variable(
+        "AGENTIC_APP_ROLE",
+        "agentic_app",
+        "Role that the API and the worker connect as; is granted what they need if it exists.",
+    )
+    reporting_role: str = variable(
+        "AGENTIC_REPORTING_ROLE",
+        "reporting_reader",
+        "Role that reads the reporting schema and nothing else; is granted that if it exists.",
+    )
+    public_url: str = variable(
+        "PUBLIC_URL",
+        "",
+        "Scheme and host that links in answers start with. Empty: taken from the request's Host header.",
+    )
+    trusted_proxies: tuple[str, ...] = variable(
+        "AGENTIC_TRUSTED_PROXIES",
+        "",
+        "Comma-separated addresses whose X-Forwarded-* headers count.",
+    )
+    cors_origins: tuple[str, ...] = variable(
+        "AGENTIC_CORS_ORIGINS",
+        "",
+        "Comma-separated origins that browsers may call the API from. Empty: none.",
+    )
+    open_docs: bool = variable(
+        "AGENTIC_OPEN_DOCS",
+        "true",
+        "Whether /api/schema.json and /api/docs/ answer without a token.",
+    )
+    pool_size: int = variable("AGENTIC_POOL_SIZE", "10", "Connections per pool and process.")
+    statement_timeout_seconds: float = variable(
+        "AGENTIC_STATEMENT_TIMEOUT_SECONDS",
+        "15",
+        "Seconds after which the API gives up waiting for a database connection.",
+    )
+    max_body_bytes: int = variable("AGENTIC_MAX_BODY_BYTES", "1048576", "Bytes that a JSON body may have.")
+    max_files: int = variable("AGENTIC_MAX_FILES", "10", "Files that one start may carry.")
+    max_file_bytes: int = variable("AGENTIC_MAX_FILE_BYTES", "26214400", "Bytes that one file may have.")
+    max_upload_bytes: int = variable(
+        "AGENTIC_MAX_UPLOAD_BYTES",
+        "104857600",
+        "Bytes that all files of one start may have together.",
+    )
+    max_image_pixels: int = variable("AGENTIC_MAX_IMAGE_PIXELS", "40000000", "Pixels that an image may have.")
+    max_text_characters: int = variable(
+        "AGENTIC_MAX_TEXT_CHARACTERS",
+        "200000",
+        "Characters of text that are kept of one file; the rest is cut, and the model is told.",
+    )
+    parse_seconds: float = variable(
+        "AGENTIC_PARSE_SECONDS",
+        "30",
+        "Seconds that turning one file into text may take before its process is killed.",
+    )
+    parse_memory_bytes: int = variable(
+        "AGENTIC_PARSE_MEMORY_BYTES",
+        "1073741824",
+        "Bytes of address space that the process that reads one file may take.",
+    )
+    model: str = variable(
+        "AGENTIC_MODEL",
+        "",
+        "Model of agents that name none, such as openai:gpt-5-mini, local:smollm2 or "
+        "scripted:/path. Empty: such agents fail with an explanation.",
+    )
+    openai_api_key: str = variable(
+        "OPENAI_API_KEY",
+        "",
+        "Key for models named openai:…; never used unless a model names it.",
+    )
+    openai_base_url: str = variable(
+        "OPENAI_BASE_URL",
+        "",
+        "Base URL of an OpenAI-compatible server. Empty: the provider's own.",
+    )
+    turn_seconds: float = variable(
+        "AGENTIC_TURN_SECONDS",
+        "120",
+        "Seconds that one request to a model may take.",
+    )
+    max_answer_bytes: int = variable(
+        "AGENTIC_MAX_ANSWER_BYTES",
+        "1048576",
+        "Bytes of an answer or of a tool result that are read and kept.",
+    )
+    worker_name: str = variable(
+        "AGENTIC_WORKER_NAME",
+        "",
+        "Name of this worker in records and in `agentic doctor --worker`. Empty: host name and process id.",
+    )
+    worker_concurrency: int = variable(
+        "AGENTIC_WORKER_CONCURRENCY",
+        "20",
+        "Executions that one worker runs side by side; the stock --concurrency flag wins.",
+    )
+    drain_seconds: float = variable(
+        "AGENTIC_DRAIN_SECONDS",
+        "60",
+        "Seconds that a worker told to stop gives its runs to end their turn; the stock --shutdown- "
+        "graceful-timeout flag wins.",
+    )
+    lease_seconds: float = variable(
+        "AGENTIC_LEASE_SECONDS",
+        "10",
+        "Seconds for which a worker counts as alive without renewing; all processes need the same value.",
+    )
+    poll_seconds: float = variable(
+        "AGENTIC_POLL_SECONDS",
+        "1",
+        "Seconds between looks at the queue when no notification comes.",
+    )
+    max_losses: int = variable(
+        "AGENTIC_MAX_LOSSES",
+        "3",
+        "Times that a run may lose its worker before it ends as worker_lost.",
+    )
+    unavailable_seconds: float = variable(
+        "AGENTIC_UNAVAILABLE_SECONDS",
+        "3600",
+        "Seconds after which a run whose definition no live worker has ends as definition_unavailable.",
+    )
+    log_level: str = variable(
+        "AGENTIC_LOG_LEVEL",
+        "INFO",
+        "Least level of log lines written to standard error.",
+    )
+    data_root: str = variable(
+        "AGENTIC_DATA_ROOT",
+        ".data",
+        "Folder of the embedded database and of `.data/cli.json`; used by `agentic up` and by commands beside it.",
+    )
+    url: str = variable(
+        "AGENTIC_URL",
+        "",
+        "Where `agentic run` finds the API. Empty: what `agentic up` wrote to cli.json.",
+    )
+    token: str = variable(
+        "AGENTIC_TOKEN",
+        "",
+        "Token for `agentic run`. Empty: what `agentic up` wrote to cli.json.",
+    )
+
+    @property
+    def direct_url(self) -> str:
+        """The URL for LISTEN, migrations and the worker's queue."""
+        return self.database_direct_url or self.database_url
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether DATABASE_URL may point at a transaction pooler: then nothing may be prepared on a connection."""
+        return self.direct_url != self.database_url
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Settings from the environment (default: this process's). Raises SetupError naming a variable it cannot read."""
+        values = os.environ if environment is None else environment
+        read: dict[str, Any] = {}
+        for setting in fields(cls):
+            name = setting.metadata["variable"]
+            text = values.get(name, setting.metadata["default"])
+            try:
+                read[setting.name] = READERS[str(setting.type)](text)
+            except ValueError as error:
+                raise SetupError(f"{name}={text!r} cannot be read: {error}") from error
+        return cls(**read)
+
+
+def _read_bool(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError("expected true or false")
+    return words[text.lower()]
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _read_bool,
+    "tuple[str, ...]": _read_names,
+}

@@ -1,0 +1,17 @@
+"""Gathers the tables of all resources: what Alembic compares the database with."""
+
+from __future__ import annotations
+
+from service.accounts import tables as _accounts
+from service.agents import tables as _agents
+from service.conversations import tables as _conversations
+from service.datasets import tables as _datasets
+from service.events import tables as _events
+from service.executions import tables as _executions
+from service.files import tables as _files
+from service.schema import metadata
+from service.workers import tables as _workers
+
+RESOURCES = (_accounts, _agents, _conversations, _datasets, _events, _executions, _files, _workers)
+
+__all__ = ["RESOURCES", "metadata"]
