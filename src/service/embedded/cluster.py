@@ -159,6 +159,7 @@ class Cluster:
             data = self._create(home, binaries=binaries, account=account)
         _check(data, binaries=binaries, account=account)
         postmaster.stop_orphan(data)
+        postmaster.quit_backends(data)
         self._sockets = placement.socket_directory(
             self.data_root, account=account, runtime_directory=self._runtime_directory
         )

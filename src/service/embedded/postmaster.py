@@ -4,6 +4,7 @@ The number in it may belong to nobody, to a zombie that no init reaps (common in
 that was given the number later (common where pids are small and the data sits on a volume).
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,6 +97,32 @@ def stop_orphan(data: Path) -> None:
     record = live_postmaster(data)
     if record is not None:
         shut_down(record.pid, is_gone=lambda: not _serves(record.pid, data))
+
+
+def quit_backends(data: Path) -> None:
+    """End what a killed postmaster left behind: idle backends go by themselves, one that computes stays for hours.
+
+    SIGQUIT is what the postmaster would send them to stop at once. Linux only: elsewhere they end on their own.
+    """
+
+    def left() -> list[int]:
+        return [pid for pid in _processes() if _working_directory(pid) == str(data) and _is_backend(pid)]
+
+    for pid in left():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)
+    if not wait_until(lambda: not left(), seconds=IMMEDIATE_SHUTDOWN_SECONDS):
+        raise EmbeddedError(f"Processes of a killed PostgreSQL on {str(data)!r} do not end: {left()}.")
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def _is_backend(pid: int) -> bool:
+    """Backends rewrite their command line to `postgres: ` and what they do."""
+    arguments = _arguments(pid)
+    return bool(arguments) and arguments[0].startswith("postgres: ")
 
 
 def shut_down(pid: int, *, is_gone: Callable[[], bool]) -> None:
