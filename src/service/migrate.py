@@ -1,4 +1,4 @@
-"""Brings a database to the newest revision: one process at a time, as the owner role where there is one, then grants."""
+"""Brings a database to the newest revision, one process at a time, as the owner role where there is one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def variable(name: str, default: str, doc: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be configured; `Settings.read(environment)` makes one. docs/operations.md lists the fields."""
+    """Everything that can be configured; `Settings.read(environment)` makes one; docs/operations.md lists all."""
 
     database_url: str = variable(
         "DATABASE_URL",
@@ -65,9 +65,9 @@ class Settings:
         "Whether /api/schema.json and /api/docs/ answer without a token.",
     )
     pool_size: int = variable("AGENTIC_POOL_SIZE", "10", "Connections per pool and process.")
-    statement_timeout_seconds: float = variable(
-        "AGENTIC_STATEMENT_TIMEOUT_SECONDS",
-        "15",
+    pool_timeout_seconds: float = variable(
+        "AGENTIC_POOL_TIMEOUT_SECONDS",
+        "10",
         "Seconds after which the API gives up waiting for a database connection.",
     )
     max_body_bytes: int = variable("AGENTIC_MAX_BODY_BYTES", "1048576", "Bytes that a JSON body may have.")
@@ -189,7 +189,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Settings from the environment (default: this process's). Raises SetupError naming a variable it cannot read."""
+        """Settings from the environment (default: this process's). Raises SetupError naming a bad variable."""
         values = os.environ if environment is None else environment
         read: dict[str, Any] = {}
         for setting in fields(cls):

@@ -1,0 +1,91 @@
+"""The psycopg pool of a process: one transaction where one is asked for, autocommit everywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from service.errors import Unavailable
+from service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Connection: TypeAlias = AsyncConnection[DictRow]
+Row: TypeAlias = dict[str, Any]
+
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""What psycopg raises when the database is away, going down, or a connection broke. Nothing else is an outage."""
+
+RECONNECT_SECONDS = 2.0  # the pool's own delay between attempts doubles without a cap below this bound
+
+
+class Database:
+    """A pool of autocommit connections to DATABASE_URL; rows are dictionaries.
+
+    Behind a transaction pooler nothing is prepared: the next statement may run on another server connection.
+    """
+
+    def __init__(self, settings: Settings, *, application_name: str) -> None:
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            settings.database_url,
+            min_size=1,
+            max_size=settings.pool_size,
+            open=False,
+            timeout=settings.pool_timeout_seconds,
+            reconnect_timeout=RECONNECT_SECONDS,
+            configure=_configure,
+            kwargs={
+                "application_name": application_name,
+                "row_factory": dict_row,
+                "prepare_threshold": None if settings.is_pooled else 5,
+            },
+        )
+        self._checks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Start connecting; does not wait, so that a process may start before its database."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except OUTAGES as error:
+            self._forget_broken_connections()
+            log.warning("database unavailable", extra={"error_class": type(error).__name__})
+            raise Unavailable from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in one transaction, committed at the end of the block, before anything is answered."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    def _forget_broken_connections(self) -> None:
+        """After one broken connection the others are suspect; look at them now, not one failed request each."""
+        task = asyncio.ensure_future(self._pool.check())
+        self._checks.add(task)
+        task.add_done_callback(self._checked)
+
+    def _checked(self, task: asyncio.Task[None]) -> None:
+        self._checks.discard(task)
+        if not task.cancelled():
+            task.exception()  # an outage that goes on is told by the next request
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.set_autocommit(True)

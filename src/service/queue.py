@@ -1,0 +1,54 @@
+"""The only door to Procrastinate from our side: the queue's names, and the notification that follows a commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from service.database import Database
+from service.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+QUEUE = "executions"
+TASK = "run_execution"
+CHANNEL = f"procrastinate_queue_v1#{QUEUE}"  # a worker with a queue list listens to this one alone
+NOTIFICATION = '{"type": "job_inserted", "job_id": 0}'
+
+TICKET = f"procrastinate_defer_jobs_v1(ARRAY[ROW('{QUEUE}', '{TASK}', 0, NULL, NULL, '{{}}', NULL)" \
+    "::procrastinate_job_to_defer_v1])"  # fmt: skip
+"""SQL expression that defers one ticket: "something may be startable". It carries nothing; the claim picks."""
+
+NOTIFY = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
+COALESCE_SECONDS = 0.002
+
+
+class Notifier:
+    """Sends one notification for all tickets committed within two milliseconds, after their commits.
+
+    A commit with a pending NOTIFY holds a lock of the whole database through its flush; so no transaction that writes
+    a fact issues one. A notification that is lost costs latency: workers also poll.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sending: asyncio.Task[None] | None = None
+
+    def ticket_added(self) -> None:
+        """Call after the commit that added a ticket. Returns at once."""
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.ensure_future(self._send())
+
+    async def close(self) -> None:
+        """Wait for a notification under way."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send(self) -> None:
+        await asyncio.sleep(COALESCE_SECONDS)
+        self._sending = None  # what commits from here on needs a notification of its own
+        try:
+            async with self._database.connection() as connection:
+                await connection.execute(NOTIFY, (CHANNEL, NOTIFICATION))
+        except Unavailable:
+            log.info("notification not sent; workers poll")
