@@ -1,0 +1,23 @@
+"""`agentic migrate`: bring the database to the newest revision."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("migrate")
+def command() -> None:
+    """Run pending migrations under a lock and grant the named roles what they need. Safe to call from many hosts."""
+    import psycopg
+
+    from service.commands.target import settings_with_database
+    from service.errors import SetupError
+    from service.migrate import head_revision, upgrade
+
+    settings = settings_with_database()
+    try:
+        upgrade(settings)
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SetupError(f"Migration failed: {reason}. `agentic doctor` says what the role lacks.") from error
+    click.echo(f"The database is at revision {head_revision()}.")

@@ -1,0 +1,40 @@
+"""`agentic psql`: psql on the right database, with the right role and in UTC."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import click
+
+from service.errors import SetupError
+
+
+@click.command("psql", context_settings={"ignore_unknown_options": True})
+@click.option("--reporting", is_flag=True, help="Read only, on the reporting schema, as the reporting role.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(reporting: bool, arguments: tuple[str, ...]) -> None:
+    """Open psql on the database; further ARGUMENTS, such as -c "SELECT …", go to psql."""
+    from service.commands.target import settings_with_database
+
+    settings = settings_with_database()
+    environment = {**os.environ, "PGTZ": "UTC"}
+    if reporting:
+        environment["PGOPTIONS"] = (
+            f"-c role={settings.reporting_role} -c search_path=reporting -c default_transaction_read_only=on"
+        )
+    program = _find_psql()
+    os.execve(program, [program, settings.direct_url, *arguments], environment)  # noqa: S606
+
+
+def _find_psql() -> str:
+    """The psql on PATH, else the embedded one. Raises SetupError where there is neither."""
+    if found := shutil.which("psql"):
+        return found
+    from service.embedded import find_binaries
+
+    program = Path(find_binaries()) / "psql"
+    if not program.is_file():
+        raise SetupError("psql was not found: install the PostgreSQL client, or `make install` in a checkout.")
+    return str(program)

@@ -1,0 +1,30 @@
+"""`agentic serve`: the REST API in one process."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+def command(host: str, port: int) -> None:
+    """Serve the REST API. Definitions that do not load keep it from starting."""
+    import uvicorn
+
+    from service.app import create_app
+    from service.commands.target import settings_with_database
+    from service.logs import configure_logging
+
+    settings = settings_with_database()
+    configure_logging(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=host,
+        port=port,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
