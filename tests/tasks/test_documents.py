@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tasks.documents import EXPLANATIONS, DocumentReader, DocumentText, Problem, ReadingLimits, Unreadable
+
+PDF = "application/pdf"
+TEXT = "text/plain"
+
+
+def make_pdf(*pages: bytes, trailer: bytes = b"") -> bytes:
+    """One page for each text, which must hold no brackets or backslashes; a page without text is blank."""
+    kids = b" ".join(b"%d 0 R" % (4 + 2 * n) for n in range(len(pages)))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count %d/Kids[%s]>>" % (len(pages), kids),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for n, text in enumerate(pages):
+        content = b"BT /F1 12 Tf 20 700 Td (%s) Tj ET" % text if text else b""
+        resources = b"/MediaBox[0 0 600 800]/Resources<</Font<</F1 3 0 R>>>>"
+        objects.append(b"<</Type/Page/Parent 2 0 R%s/Contents %d 0 R>>" % (resources, 5 + 2 * n))
+        objects.append(b"<</Length %d>>stream\n%s\nendstream" % (len(content), content))
+    body, offsets = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(objects) + 1
+    xref = b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<</Size %d/Root 1 0 R%s>>\n" % (size, table, size, trailer)
+    return body + xref + b"startxref\n%d\n%%%%EOF\n" % len(body)
+
+
+ENCRYPTED = make_pdf(
+    b"Secret",
+    trailer=b"/Encrypt<</Filter/Standard/V 1/R 2/O(%s)/U(%s)/P -4>>/ID[(a)(b)]" % (b"o" * 32, b"u" * 32),
+)
+
+
+async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 65_536):
+        yield data[start : start + 65_536]
+
+
+def read(data: bytes, content_type: str, limits: ReadingLimits | None = None) -> DocumentText | Unreadable:
+    async def once() -> DocumentText | Unreadable:
+        return await DocumentReader(limits).read(in_pieces(data), content_type)
+
+    return asyncio.run(once())
+
+
+def children() -> list[Path]:
+    """The /proc directories of the reader processes that this process has started and not yet waited for."""
+    found = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # threads come and go
+            found += [Path("/proc") / pid for pid in listing.read_text().split()]
+    return [process for process in found if b"document_reader" in (process / "cmdline").read_bytes()]
+
+
+def test_read_when_a_pdf_has_text_then_gives_every_page() -> None:
+    assert read(make_pdf(b"First page", b"", b"Third page"), PDF) == DocumentText("First page\n\nThird page", 22, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "content_type", "problem"),
+    [
+        (ENCRYPTED, PDF, Problem.ENCRYPTED),
+        (make_pdf(b"", b""), PDF, Problem.NO_TEXT),
+        (make_pdf(), PDF, Problem.BROKEN),
+        (b"%PDF-1.4\nnothing that follows is a PDF", PDF, Problem.BROKEN),
+        (make_pdf(b"cut")[:150], PDF, Problem.BROKEN),
+        (b"", PDF, Problem.EMPTY),
+        (b"", TEXT, Problem.EMPTY),
+        (b" \r\n\t ", TEXT, Problem.EMPTY),
+        (b"\x89PNG", "image/png", Problem.IMAGE),
+    ],
+)
+def test_read_when_a_document_has_no_text_then_says_why(data: bytes, content_type: str, problem: Problem) -> None:
+    outcome = read(data, content_type)
+    assert outcome == Unreadable(problem)
+    assert isinstance(outcome, Unreadable)
+    assert outcome.explanation == EXPLANATIONS[problem]
+
+
+def test_explanations_when_a_problem_is_known_then_has_a_sentence() -> None:
+    assert set(EXPLANATIONS) == set(Problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("größe ✓", "utf-8"),
+        ("größe ✓", "utf-8-sig"),
+        ("größe ✓", "utf-16"),
+        ("größe ✓", "utf-32"),
+        ("größe", "cp1252"),
+        ("3 m² à 5 £, ½ litre", "cp1252"),
+        ("sku;name;preis\nS-1;Kaffeebecher groß;12,50 €\n" * 20, "cp1252"),
+        ("Tasse en céramique blanche, très élégante, à offrir.", "cp1252"),
+        ("Taza de cerámica blanca para el año nuevo", "cp1252"),
+        ("Kubek ceramiczny biały, pojemność 350 ml. Nadaje się do gorących napojów.", "cp1250"),
+        ("Кружка керамическая белая, объём 350 мл. Подходит для горячих напитков.", "cp1251"),
+        ("マグカップ 白い陶器、容量は350mlです。食器洗い機対応。", "shift_jis"),
+        ("白色陶瓷杯，容量350毫升，适合热饮。", "gb18030"),
+    ],
+)
+def test_read_when_text_is_in_some_encoding_then_decodes_it(text: str, encoding: str) -> None:
+    outcome = read(text.encode(encoding), TEXT)
+    assert isinstance(outcome, DocumentText)
+    assert outcome.text == text.strip()
+
+
+def test_read_when_text_has_control_characters_then_drops_them_and_unifies_line_ends() -> None:
+    outcome = read("a\0b\x07c\r\nd\re\u2028f\tg\x1b[31m\ufeff".encode(), TEXT)
+    assert outcome == DocumentText("abc\nd\ne\nf\tg[31m", 15)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "text"),
+    [("application/json", '{"sku": "S-1"}'), ("text/csv", "sku,name\nS-1,Mug"), ("text/markdown", "# A")],
+)
+def test_read_when_text_has_structure_then_leaves_it_as_it_is(content_type: str, text: str) -> None:
+    assert read(text.encode(), content_type) == DocumentText(text, len(text))
+
+
+def test_read_when_text_is_long_then_cuts_at_a_line_and_says_so() -> None:
+    outcome = read(b"line\n" * 1000, TEXT, ReadingLimits(max_characters=102))
+    assert isinstance(outcome, DocumentText)
+    assert outcome.text == "line\n" * 19 + "line"
+    assert outcome.is_cut
+    assert outcome.describe_cut() == "only its first 99 of 4,999 characters are given"
+
+
+def test_read_when_one_line_is_long_then_cuts_inside_it() -> None:
+    outcome = read(b"x" * 1000, TEXT, ReadingLimits(max_characters=100))
+    assert isinstance(outcome, DocumentText)
+    assert len(outcome.text) == 100
+
+
+def test_read_when_nothing_is_cut_then_says_nothing() -> None:
+    outcome = read(b"short", TEXT)
+    assert isinstance(outcome, DocumentText)
+    assert not outcome.is_cut
+    assert outcome.describe_cut() is None
+
+
+def test_read_when_a_pdf_has_too_many_pages_then_reads_the_first_and_says_so() -> None:
+    outcome = read(make_pdf(*[b"page"] * 20), PDF, ReadingLimits(max_pages=3))
+    assert isinstance(outcome, DocumentText)
+    assert (outcome.text, outcome.pages_read, outcome.pages) == ("page\n\npage\n\npage", 3, 20)
+    assert outcome.describe_cut() == "only its first 3 of 20 pages are given"
+
+
+def test_read_when_a_pdf_has_too_many_characters_then_stops_at_that_page() -> None:
+    outcome = read(make_pdf(*[b"word"] * 20), PDF, ReadingLimits(max_characters=10))
+    assert isinstance(outcome, DocumentText)
+    assert (outcome.text, outcome.pages_read) == ("word\n\nword", 3)
+    assert outcome.describe_cut() == "only its first 10 of 16 characters of its first 3 of 20 pages are given"
+
+
+def test_read_when_text_needs_too_much_memory_then_is_too_large() -> None:
+    outcome = read(b"x" * 50_000_000, TEXT, ReadingLimits(memory_bytes=60_000_000))
+    assert outcome == Unreadable(Problem.TOO_LARGE)
+
+
+def test_read_when_the_time_is_over_then_kills_the_child() -> None:
+    started = time.monotonic()
+    outcome = read(b"\xe9a" * 12_000_000, TEXT, ReadingLimits(timeout_seconds=0.05))
+    assert outcome == Unreadable(Problem.TIMED_OUT)
+    assert time.monotonic() - started < 10
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (signal.SIGSEGV, Problem.BROKEN),
+        (signal.SIGABRT, Problem.BROKEN),
+        (signal.SIGXCPU, Problem.TIMED_OUT),
+        (signal.SIGALRM, Problem.TIMED_OUT),
+        (signal.SIGKILL, Problem.TOO_LARGE),
+    ],
+)
+def test_read_when_the_child_dies_of_a_signal_then_the_worker_lives_and_says_why(
+    sent: signal.Signals, problem: Problem
+) -> None:
+    async def dying() -> AsyncIterator[bytes]:
+        yield b"some text"
+        os.kill(int(children()[0].name), sent)
+        for _ in range(50):
+            yield b"more" * 50_000
+
+    async def once() -> DocumentText | Unreadable:
+        return await DocumentReader().read(dying(), TEXT)
+
+    assert asyncio.run(once()) == Unreadable(problem)
+
+
+def test_read_when_the_chunks_fail_then_passes_the_error_on_and_ends_the_child() -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise TimeoutError("the database is away")
+
+    async def once() -> None:
+        await DocumentReader().read(failing(), TEXT)
+
+    with pytest.raises(TimeoutError, match="database"):
+        asyncio.run(once())
+    assert children() == []
+
+
+def test_read_when_cancelled_then_ends_the_child() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"some"
+        await asyncio.Event().wait()
+
+    async def once() -> None:
+        async with asyncio.timeout(0.2):
+            await DocumentReader().read(endless(), TEXT)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(once())
+    assert children() == []
+
+
+def test_read_when_more_documents_come_than_slots_then_they_wait() -> None:
+    seen: list[int] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        seen.append(len(children()))
+        yield b"text"
+
+    async def several() -> list[DocumentText | Unreadable]:
+        reader = DocumentReader(ReadingLimits(at_once=1))
+        return await asyncio.gather(*(reader.read(watched(), TEXT) for _ in range(3)))
+
+    assert asyncio.run(several()) == [DocumentText("text", 4)] * 3
+    assert seen == [1, 1, 1]
+
+
+def test_read_when_the_working_directory_holds_hostile_modules_then_they_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "pypdfium2", "tasks"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert read(make_pdf(b"Hello"), PDF) == DocumentText("Hello", 5, 1, 1)
+
+
+def test_read_when_the_worker_has_secrets_then_the_child_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    environments: list[bytes] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        environments.append((children()[0] / "environ").read_bytes())
+        yield b"text"
+
+    async def once() -> None:
+        await DocumentReader().read(watched(), TEXT)
+
+    asyncio.run(once())
+    assert b"PATH=" in environments[0]
+    assert b"DATABASE_URL" not in environments[0]
