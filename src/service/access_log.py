@@ -1,0 +1,69 @@
+"""One log line per request, whatever answered it, and the id that ties line, answer and traceback together."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+HEADER = b"x-request-id"
+_WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def request_id(scope: Mapping[str, Any]) -> str:
+    """The id of this request: the caller's X-Request-ID where it is well formed, else a random one."""
+    return str(scope["state"]["request_id"])
+
+
+class AccessLog:
+    """Around the whole application, so that unknown routes and refused methods are logged as well.
+
+    Neither headers nor the query are logged: both may carry what is secret.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state: MutableMapping[str, Any] = scope["state"]
+        state["request_id"] = _given_id(scope) or uuid4().hex
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (HEADER, request_id(scope).encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            _log(scope, status, time.perf_counter() - started)
+
+
+def _given_id(scope: Scope) -> str | None:
+    given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+    return given.decode() if _WELL_FORMED.fullmatch(given) else None
+
+
+def _log(scope: Scope, status: int, seconds: float) -> None:
+    fields: dict[str, Any] = {
+        "request_id": request_id(scope),
+        "method": scope.get("method", ""),
+        "path": scope.get("path", ""),
+        "status": status,
+        "milliseconds": round(seconds * 1000, 1),
+    }
+    principal = scope.get("user")
+    if principal is not None:
+        fields["account_id"] = principal.account_id
+    fields.update(scope.get("path_params", {}))
+    log.info("request", extra=fields)

@@ -1,0 +1,78 @@
+"""The ASGI application: the one list of controllers, the handlers of errors, what opens and closes with the process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from service.access_log import AccessLog
+from service.accounts.access import Authenticator, TokenGate
+from service.database import Database
+from service.queue import Notifier
+from service.responses import EXCEPTION_HANDLERS
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.definitions.registry import Registry
+
+CONTROLLERS: tuple[ControllerRouterHandler, ...] = ()
+
+
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:
+    """The application; a factory for any ASGI server. Raises SetupError where a definition or setting is wrong.
+
+    It starts without its database, and answers 503 until that is there.
+    """
+    settings = settings or Settings.read()
+    database = Database(settings, application_name="agentic-api")
+    authenticator = Authenticator(database)
+    shared = {
+        "settings": settings,
+        "database": database,
+        "notifier": Notifier(database),
+        "registry": registry or _discover(),
+        "authenticator": authenticator,
+    }
+    app = Litestar(
+        route_handlers=list(CONTROLLERS),
+        dependencies={name: _provide(value) for name, value in shared.items()},
+        state=State(shared),
+        lifespan=[_lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=settings.max_body_bytes,
+    )
+    app.asgi_handler = TokenGate(app, authenticator, settings)
+    app.asgi_handler = AccessLog(app.asgi_handler)
+    return app
+
+
+def _discover() -> Registry:
+    from service.definitions.registry import Registry
+
+    return Registry.discover()
+
+
+def _provide(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False)
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar) -> AsyncIterator[None]:
+    database: Database = app.state.database
+    notifier: Notifier = app.state.notifier
+    await database.open()
+    try:
+        yield
+    finally:
+        await notifier.close()
+        await database.close()

@@ -1,0 +1,52 @@
+"""What every controller says the same way: times, ids in paths, and links."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import PathParameter
+
+from service.errors import BadRequest
+from service.settings import Settings
+
+MAX_ID = 2**63 - 1
+"""PostgreSQL's bigint: a larger id in a path is simply absent."""
+
+Id: TypeAlias = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
+
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+
+
+def ts(moment: datetime) -> str:
+    """A time as the guide writes it: UTC, always six decimals, Z."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def optional_ts(moment: datetime | None) -> str | None:
+    """The same for a moment that may not have come yet."""
+    return None if moment is None else ts(moment)
+
+
+def base_url(request: Request[Any, Any, State], settings: Settings) -> str:
+    """Scheme and host that links start with: PUBLIC_URL, else the Host header; X-Forwarded-* only from our proxies.
+
+    Raises BadRequest for a host that is none.
+    """
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    scheme, host = request.url.scheme, request.headers.get("host") or request.url.netloc
+    if request.client is not None and request.client.host in settings.trusted_proxies:
+        scheme = _last(request.headers.get("x-forwarded-proto")) or scheme
+        host = _last(request.headers.get("x-forwarded-host")) or host
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise BadRequest("The request's host cannot be read; check the Host and X-Forwarded-* headers")
+    return f"{scheme}://{host}"
+
+
+def _last(header: str | None) -> str:
+    """The value that the nearest proxy added: what stands before it came from outside."""
+    return (header or "").rpartition(",")[2].strip()
