@@ -1,0 +1,54 @@
+"""What authors of definitions import. Everything else in this distribution is internal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall, ToolContext
+from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
+from service.definitions.failures import Failed, FailureCode, Finished, Outcome
+from service.definitions.tools import Tool, ToolFailed, tool
+from service.definitions.verdicts import Accept, Issue, Reject, Retry, Verdict
+
+__all__ = [
+    "Accept",
+    "AttachedFile",
+    "DataSet",
+    "Definition",
+    "Example",
+    "Failed",
+    "FailureCode",
+    "Finished",
+    "Input",
+    "Issue",
+    "Item",
+    "MemoryDataSet",
+    "Offer",
+    "Outcome",
+    "Played",
+    "Product",
+    "ProductChange",
+    "Proposal",
+    "Reject",
+    "Retry",
+    "RunContext",
+    "Step",
+    "Tool",
+    "ToolCall",
+    "ToolContext",
+    "ToolFailed",
+    "Verdict",
+    "play",
+    "tool",
+]
+
+_FOR_TESTS = frozenset({"MemoryDataSet", "Played", "play"})
+
+
+def __getattr__(name: str) -> Any:
+    """The names for tests, loaded when asked for: the API imports definitions too and never needs the loop."""
+    if name in _FOR_TESTS:
+        import tasks.testing
+
+        return getattr(tasks.testing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

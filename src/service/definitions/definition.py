@@ -1,0 +1,227 @@
+"""A kind of execution as its author writes it: a value with decorators. The types of input= and output= flow into them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, overload
+
+import msgspec
+
+from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
+from service.definitions.schema import schema_of
+from service.definitions.tools import STOP_EXECUTION, Tool, ToolFunction, as_tool
+from service.definitions.verdicts import Issue, Verdict
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+
+class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of input types: fields by name, unknown ones refused. The docstring is the schema's description."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A part of the work that a small model is asked for by itself. `key` is its key in the output object."""
+
+    key: str
+    instructions: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example, shown to item_by_item models as real turns: what was asked, the calls, the answer."""
+
+    ask: str
+    calls: Sequence[ToolCall]
+    answer: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal(Generic[I, O]):
+    """What validators judge. `tool_calls` are all of the run so far, each with its cycle and item."""
+
+    input: I
+    output: O
+    cycle: int
+    data_set: DataSet
+    tool_calls: Sequence[ToolCall] = ()
+    files: Sequence[AttachedFile] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Generic[I]):
+    """The next turn, when it is decided what the model may do in it.
+
+    `issues` are those of the last cycle about this item, `tool_calls` those of this item in this cycle.
+    """
+
+    input: I
+    item: Item | None
+    cycle: int
+    issues: Sequence[Issue] = ()
+    tool_calls: Sequence[ToolCall] = ()
+
+    def called(self, name: str) -> bool:
+        """Whether a call of this tool has succeeded in this cycle."""
+        return any(call.name == name and call.succeeded for call in self.tool_calls)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a turn may do: call these tools (name: a schema to use instead of the tool's own, or None), answer.
+
+    `answer_schema` is a schema to use instead of the output's own. stop_execution is on offer where it is named.
+    """
+
+    tools: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
+    answer: bool = True
+    answer_schema: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Validator(Generic[I, O]):
+    """A registered validator and the name that its verdicts carry."""
+
+    name: str
+    function: Callable[[Proposal[I, O]], Verdict | Awaitable[Verdict]]
+
+
+class Definition(Generic[I, O]):
+    """A kind of execution that agents of `agent_type` offer under `key`.
+
+    `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
+    `corrections` is how often a wrong answer may be corrected, `max_tool_calls` bounds the whole run. `model` is used
+    where the agent names none. `system` replaces the default system message's first part. Raise `version` whenever
+    a run that began with the old code could not go on with the new.
+    """
+
+    asks: Callable[..., str | Awaitable[str]] | None = None
+    splits: Callable[[I, RunContext], Sequence[Item] | Awaitable[Sequence[Item]]] | None = None
+    offers: Callable[[Step[I]], Offer] | None = None
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        name: str,
+        agent_type: str,
+        input: type[I],  # noqa: A002
+        output: type[O],
+        version: int = 1,
+        description: str | None = None,
+        tools: Sequence[Tool | ToolFunction] = (),
+        failures: Mapping[str, str] | None = None,
+        corrections: int = 3,
+        max_tool_calls: int = 20,
+        accepts_files: bool = True,
+        model: str | None = None,
+        system: str | None = None,
+        examples: Sequence[Example] = (),
+    ) -> None:
+        self.key = key
+        self.name = name
+        self.agent_type = agent_type
+        self.input = input
+        self.output = output
+        self.version = version
+        self.description = description
+        self.tools: tuple[Tool, ...] = tuple(as_tool(given) for given in tools)
+        self.failures: dict[str, str] = dict(failures or {})
+        self.corrections = corrections
+        self.max_tool_calls = max_tool_calls
+        self.accepts_files = accepts_files
+        self.model = model
+        self.system = system
+        self.examples = tuple(examples)
+        self.validators: list[Validator[I, O]] = []
+
+    def __repr__(self) -> str:
+        return f"<Definition {self.reference}>"
+
+    @property
+    def reference(self) -> str:
+        """Key and version in one word, such as echo@1: what workers offer and runs wait for."""
+        return f"{self.key}@{self.version}"
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON Schema that clients see."""
+        return schema_of(self.input, title=f"{self.name} Input")
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON Schema of results."""
+        return schema_of(self.output, title=f"{self.name} Output")
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool of that name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    @overload
+    def instructions(self, function: Callable[[I], str], /) -> Callable[[I], str]: ...
+
+    @overload
+    def instructions(self, function: Callable[[I, RunContext], str], /) -> Callable[[I, RunContext], str]: ...
+
+    @overload
+    def instructions(
+        self, function: Callable[[I], Coroutine[Any, Any, str]], /
+    ) -> Callable[[I], Coroutine[Any, Any, str]]: ...
+
+    @overload
+    def instructions(
+        self, function: Callable[[I, RunContext], Coroutine[Any, Any, str]], /
+    ) -> Callable[[I, RunContext], Coroutine[Any, Any, str]]: ...
+
+    def instructions(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+        """Decorates what the model is asked: f(input) or f(input, context), sync or async, called once per run."""
+        self.asks = function
+        return function
+
+    @overload
+    def validator(self, function: Callable[[Proposal[I, O]], Verdict], /) -> Callable[[Proposal[I, O]], Verdict]: ...
+
+    @overload
+    def validator(
+        self, function: Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]], /
+    ) -> Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]]: ...
+
+    def validator(self, function: Callable[[Proposal[I, O]], Any], /) -> Callable[[Proposal[I, O]], Any]:
+        """Decorates f(proposal) -> Verdict; a plain def runs in a thread. All speak each cycle, in the file's order."""
+        self.validators.append(Validator(getattr(function, "__name__", repr(function)), function))
+        return function
+
+    @overload
+    def items(
+        self, function: Callable[[I, RunContext], Sequence[Item]], /
+    ) -> Callable[[I, RunContext], Sequence[Item]]: ...
+
+    @overload
+    def items(
+        self, function: Callable[[I, RunContext], Coroutine[Any, Any, Sequence[Item]]], /
+    ) -> Callable[[I, RunContext], Coroutine[Any, Any, Sequence[Item]]]: ...
+
+    def items(self, function: Callable[[I, RunContext], Any], /) -> Callable[[I, RunContext], Any]:
+        """Decorates f(input, context) -> items, asked for one by one where the model's profile says item_by_item.
+
+        The output must then be an object; each item's answer holds that item's keys, and they are merged.
+        """
+        self.splits = function
+        return function
+
+    def offer(self, function: Callable[[Step[I]], Offer], /) -> Callable[[Step[I]], Offer]:
+        """Decorates f(step) -> Offer: what the model may do next. Without one it may do everything in every turn."""
+        self.offers = function
+        return function
+
+    def next_offer(self, step: Step[I]) -> Offer:
+        """What the model may do in this step."""
+        if self.offers is not None:
+            return self.offers(step)
+        return Offer(tools={**{tool.name: None for tool in self.tools}, STOP_EXECUTION: None})
+
+
+AnyDefinition = Definition[Any, Any]
+"""A definition whose types do not matter to the reader."""

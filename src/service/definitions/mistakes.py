@@ -1,0 +1,73 @@
+"""What can be wrong with a definition, found at start and never during a run."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from service.definitions.definition import AnyDefinition
+from service.definitions.failures import FailureCode
+from service.definitions.schema import is_object, schema_of
+from service.definitions.tools import STOP_EXECUTION
+
+KEBAB_CASE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+MAX_NAME_LENGTH = 100
+
+
+def mistakes(definition: AnyDefinition) -> list[str]:
+    """Everything that is wrong with a definition, as sentences; none if it can be used."""
+    return [*_naming(definition), *_parts(definition), *_failures(definition), *_tools(definition)]
+
+
+def _naming(definition: AnyDefinition) -> Iterator[str]:
+    for field in ("key", "agent_type"):
+        value = getattr(definition, field)
+        if not isinstance(value, str) or not KEBAB_CASE.fullmatch(value) or len(value) > MAX_NAME_LENGTH:
+            yield f"{field} {value!r} must be kebab-case, such as order-intake, and at most {MAX_NAME_LENGTH} long"
+    if not definition.name.strip():
+        yield "name must not be empty"
+    if type(definition.version) is not int or definition.version < 1:
+        yield f"version {definition.version!r} must be a whole number from 1"
+    if definition.corrections < 0:
+        yield f"corrections {definition.corrections!r} must not be negative"
+    if definition.max_tool_calls < 0:
+        yield f"max_tool_calls {definition.max_tool_calls!r} must not be negative"
+
+
+def _parts(definition: AnyDefinition) -> Iterator[str]:
+    if definition.asks is None:
+        yield "has no instructions: decorate a function with @….instructions"
+    try:
+        if not is_object(definition.input):
+            yield f"input {definition.input!r} must be an object: a subclass of Input, or dict[str, …]"
+    except (TypeError, ValueError) as error:
+        yield f"input {definition.input!r} has no JSON Schema: {error}"
+    try:
+        is_output_object = schema_of(definition.output).get("type") == "object"
+        if definition.splits is not None and not is_output_object:
+            yield "has items, so its output must be an object"
+    except (TypeError, ValueError) as error:
+        yield f"output {definition.output!r} has no JSON Schema: {error}"
+    for name, count in Counter(validator.name for validator in definition.validators).items():
+        if count > 1:
+            yield f"has {count} validators named {name!r}"
+
+
+def _failures(definition: AnyDefinition) -> Iterator[str]:
+    for code, meaning in definition.failures.items():
+        if not SNAKE_CASE.fullmatch(code):
+            yield f"failure code {code!r} must be snake_case, such as no_product_data"
+        if code in list(FailureCode):
+            yield f"failure code {code!r} is one of the service's own"
+        if not meaning.strip():
+            yield f"failure code {code!r} needs a meaning"
+
+
+def _tools(definition: AnyDefinition) -> Iterator[str]:
+    for name, count in Counter(tool.name for tool in definition.tools).items():
+        if count > 1:
+            yield f"has {count} tools named {name!r}"
+        if name == STOP_EXECUTION:
+            yield f"tool {name!r} is built in; name yours otherwise"
