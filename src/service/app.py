@@ -13,7 +13,8 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from service.access_log import AccessLog
-from service.accounts.access import Authenticator, TokenGate
+from service.accounts.access import Authenticator
+from service.accounts.gate import TokenGate
 from service.database import Database
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS

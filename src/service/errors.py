@@ -60,7 +60,7 @@ class Unauthorized(ServiceError):
     title = "Unauthorized"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": "Token"})
+        super().__init__(detail, headers={"WWW-Authenticate": "Token, Bearer"})
 
 
 class Forbidden(ServiceError):
