@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Request
@@ -12,6 +11,8 @@ from litestar.params import PathParameter
 
 from service.errors import BadRequest
 from service.settings import Settings
+from service.times import optional_ts as optional_ts
+from service.times import ts as ts
 
 MAX_ID = 2**63 - 1
 """PostgreSQL's bigint: a larger id in a path is simply absent."""
@@ -19,16 +20,6 @@ MAX_ID = 2**63 - 1
 Id: TypeAlias = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-
-
-def ts(moment: datetime) -> str:
-    """A time as the guide writes it: UTC, always six decimals, Z."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-
-
-def optional_ts(moment: datetime | None) -> str | None:
-    """The same for a moment that may not have come yet."""
-    return None if moment is None else ts(moment)
 
 
 def base_url(request: Request[Any, Any, State], settings: Settings) -> str:
