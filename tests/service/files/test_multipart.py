@@ -12,6 +12,7 @@ from service.errors import BadRequest, PayloadTooLarge, ServiceError, Unsupporte
 from service.files.limits import FileLimits
 from service.files.multipart import MAX_FIELD_BYTES, MAX_FIELDS, Form, read_form
 
+LIMITS = FileLimits(max_files=20, max_file_bytes=10_000_000, max_total_bytes=20_000_000, max_pixels=1)
 TYPE = "multipart/form-data; boundary=XX"
 Part = tuple[str, bytes]
 
@@ -46,7 +47,7 @@ async def read(
     body: Body, content_type: str = TYPE, limits: FileLimits | None = None, length: int | None = None
 ) -> tuple[Form, list[bytes]]:
     async with read_form(
-        aiter(body), content_type=content_type, content_length=length, limits=limits or FileLimits(), keep_files=True
+        aiter(body), content_type=content_type, content_length=length, limits=limits or LIMITS, keep_files=True
     ) as form:
         contents = []
         for file in form.files:
@@ -112,9 +113,7 @@ def test_read_form_when_the_name_comes_only_in_the_extended_form_then_decodes_it
 def test_read_form_when_files_are_not_kept_then_counts_and_drops_them() -> None:
     async def dropped() -> tuple[int, bytes]:
         body = aiter(Body(encode(upload("files", "a.txt", b"secret"))))
-        async with read_form(
-            body, content_type=TYPE, content_length=None, limits=FileLimits(), keep_files=False
-        ) as form:
+        async with read_form(body, content_type=TYPE, content_length=None, limits=LIMITS, keep_files=False) as form:
             return form.files[0].size_bytes, form.files[0].handle.read()
 
     assert anyio.run(dropped) == (6, b"")
@@ -167,7 +166,7 @@ def test_read_form_when_the_form_is_bad_then_400_and_nothing_is_left_open(data: 
 )
 def test_read_form_when_a_limit_is_passed_then_413_before_reading_the_rest(data: bytes, message: str) -> None:
     body = Body(data)
-    error = refusal(body, limits=FileLimits(max_files=3, max_file_bytes=1000, max_total_bytes=2000))
+    error = refusal(body, limits=FileLimits(max_files=3, max_file_bytes=1000, max_total_bytes=2000, max_pixels=1))
     assert isinstance(error, PayloadTooLarge)
     assert error.detail.startswith(message)
     assert body.taken < len(data)
@@ -204,7 +203,7 @@ def test_read_form_when_the_caller_fails_then_closes_the_files() -> None:
 
     async def fail() -> None:
         body = aiter(Body(encode(upload("files", "a.txt", b"x"))))
-        async with read_form(body, content_type=TYPE, content_length=9, limits=FileLimits(), keep_files=True) as form:
+        async with read_form(body, content_type=TYPE, content_length=9, limits=LIMITS, keep_files=True) as form:
             forms.append(form)
             raise RuntimeError("later")
 
