@@ -1,4 +1,4 @@
-"""The reporting schema; its views follow in 0004_reporting.sql beside this file."""
+"""The reporting schema and its views; the SQL stands beside this file."""
 
 from __future__ import annotations
 
@@ -18,3 +18,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP SCHEMA reporting CASCADE")
+    op.execute("DROP INDEX executions_started_at_idx")

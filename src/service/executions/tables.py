@@ -59,6 +59,7 @@ executions = Table(
     Index("executions_account_agent_idx", "account_id", "agent_id", desc("id")),
     Index("executions_account_data_set_idx", "account_id", "data_set_id", desc("id")),
     Index("executions_account_status_idx", "account_id", "status", desc("id")),
+    Index("executions_started_at_idx", "started_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )
 
 execution_runtime = Table(

@@ -1,0 +1,180 @@
+"""Rows for the reporting views, written as the service writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+SECRET = "tangerine-7413"
+"""Stands in every input, answer, message and explanation that is seeded: no view may show it."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """An account with an agent on a data set."""
+
+    account_id: int
+    agent_id: int
+    data_set_id: int
+
+
+def home(connection: psycopg.Connection, name: str) -> Home:
+    account = _insert(connection, "INSERT INTO accounts (name) VALUES (%s) RETURNING id", f"{name} account")
+    data_set = _insert(connection, "INSERT INTO data_sets (name) VALUES (%s) RETURNING id", f"{name} data")
+    agent = _insert(
+        connection,
+        "INSERT INTO agents (name, agent_type, data_set_id) VALUES (%s, 'echo', %s) RETURNING id",
+        f"{name} agent",
+        data_set,
+    )
+    return Home(account, agent, data_set)
+
+
+def execution(
+    connection: psycopg.Connection,
+    place: Home,
+    *,
+    definition: str = "echo",
+    status: str = "pending",
+    started: float = 60,
+    picked_up: float | None = None,
+    finished: float | None = None,
+    code: str | None = None,
+    retryable: bool | None = None,
+    cycles: int = 0,
+) -> int:
+    """The id of an execution; `started`, `picked_up` and `finished` are seconds ago."""
+    conversation = _insert(
+        connection,
+        "INSERT INTO conversations (account_id, agent_id, summary) VALUES (%s, %s, %s) RETURNING id",
+        place.account_id,
+        place.agent_id,
+        SECRET,
+    )
+    return _insert(
+        connection,
+        """INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key,
+             definition_version, status, input, result, failure_code, failure_explanation, retryable, cycles,
+             external_id, metadata, started_at, picked_up_at, finished_at)
+           VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+             now() - make_interval(secs => %s), now() - make_interval(secs => %s), now() - make_interval(secs => %s))
+           RETURNING id""",
+        place.account_id,
+        place.agent_id,
+        place.data_set_id,
+        conversation,
+        uuid4(),
+        definition,
+        status,
+        Jsonb({"text": SECRET}),
+        Jsonb({"text": SECRET}) if status == "finished" else None,
+        code,
+        code and SECRET,
+        retryable,
+        cycles,
+        SECRET,
+        Jsonb({"note": SECRET}),
+        started,
+        picked_up,
+        finished,
+    )
+
+
+def waiting_row(
+    connection: psycopg.Connection,
+    place: Home,
+    execution_id: int,
+    *,
+    definition: str = "echo@1",
+    phase: str = "ready",
+    ready: float = 60,
+    resume: float | None = None,
+    worker_id: int | None = None,
+) -> None:
+    """The runtime row of an execution without outcome; `ready` and `resume` are seconds ago."""
+    connection.execute(
+        """INSERT INTO execution_runtime (execution_id, account_id, agent_id, definition, priority, phase,
+             ready_since, resume_at, worker_id)
+           VALUES (%s, %s, %s, %s, 0, %s, now() - make_interval(secs => %s), now() - make_interval(secs => %s), %s)""",
+        (execution_id, place.account_id, place.agent_id, definition, phase, ready, resume, worker_id),
+    )
+
+
+def worker(
+    connection: psycopg.Connection,
+    name: str = "one",
+    *,
+    offers: Sequence[str] = ("echo@1",),
+    concurrency: int = 2,
+    lease_left: float = 60,
+) -> int:
+    return _insert(
+        connection,
+        """INSERT INTO workers (name, host, pid, offers, concurrency, lease_until)
+           VALUES (%s, 'ops-1', 4711, %s, %s, now() + make_interval(secs => %s)) RETURNING id""",
+        name,
+        list(offers),
+        concurrency,
+        lease_left,
+    )
+
+
+def turn(
+    connection: psycopg.Connection, execution_id: int, number: int, cycle: int, *, tokens: tuple[int, int, int]
+) -> None:
+    """A finished turn of two seconds; `tokens` are input, cached, output."""
+    connection.execute(
+        """INSERT INTO turns (execution_id, number, cycle, model, request_digest, request, answer, input_tokens,
+             cached_tokens, output_tokens, started_at, finished_at)
+           VALUES (%s, %s, %s, 'scripted', '', %s, %s, %s, %s, %s,
+             now() - make_interval(secs => %s), now() - make_interval(secs => %s))""",
+        (execution_id, number, cycle, SECRET.encode(), SECRET.encode(), *tokens, 50 - 3 * number, 48 - 3 * number),
+    )
+
+
+def tool_call(
+    connection: psycopg.Connection, execution_id: int, turn_number: int, number: int, *, succeeded: bool
+) -> None:
+    connection.execute(
+        """INSERT INTO tool_calls (execution_id, turn, number, call_id, name, arguments, result, succeeded,
+             idempotency_key) VALUES (%s, %s, %s, 'a', 'search', %s, %s, %s, 'k')""",
+        (execution_id, turn_number, number, SECRET.encode(), SECRET.encode(), succeeded),
+    )
+
+
+def verdict(
+    connection: psycopg.Connection,
+    execution_id: int,
+    cycle: int,
+    number: int,
+    validator: str,
+    kind: str,
+    *,
+    issues: int = 0,
+) -> None:
+    issue = {"path": f"/{SECRET}", "message": SECRET, "hint": SECRET}
+    connection.execute(
+        """INSERT INTO verdicts (execution_id, cycle, number, validator, kind, code, explanation, issues)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            execution_id,
+            cycle,
+            number,
+            validator,
+            kind,
+            "no_product_data" if kind == "reject" else None,
+            SECRET,
+            Jsonb([issue] * issues),
+        ),
+    )
+
+
+def _insert(connection: psycopg.Connection, statement: LiteralString, *values: Any) -> int:
+    row = connection.execute(statement, values).fetchone()
+    assert row is not None
+    return int(row[0])
