@@ -17,9 +17,7 @@ async def read_json(request: Request[Any, Any, Any]) -> Any:
     """The body as JSON values. Raises UnsupportedMediaType or BadRequest; what the values are is not looked at."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise UnsupportedMediaType(
-            f"Send the body as application/json, not {media_type or 'without a Content-Type'!r}."
-        )
+        raise UnsupportedMediaType(f"Send the body as application/json; its Content-Type is {media_type!r}.")
     return parse_json(await request.body())
 
 
@@ -35,9 +33,14 @@ def parse_json(text: bytes | str) -> Any:
 
 async def read_body(request: Request[Any, Any, Any], type_: type[T]) -> T:
     """The body as an object of the type. Raises as `read_json`, and InvalidInput naming every field that is wrong."""
-    value = await read_json(request)
+    return decode_body(await read_json(request), type_)
+
+
+def decode_body(value: object, type_: type[T]) -> T:
+    """A body's JSON values as an object of the type. Raises InvalidInput naming every field that is wrong."""
     try:
         return convert(type_, value)
     except Undecodable as error:
-        problems = [FieldError(problem.field("").removeprefix("."), problem.message) for problem in error.problems]
-        raise InvalidInput(problems) from error
+        raise InvalidInput(
+            [FieldError(problem.field("").removeprefix(".") or "body", problem.message) for problem in error.problems]
+        ) from error

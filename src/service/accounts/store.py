@@ -34,6 +34,7 @@ DELETE = """
 UPDATE accounts SET deleted_at = now(), is_active = false WHERE id = %(id)s AND deleted_at IS NULL RETURNING id
 """
 
+EXISTING_DATA_SETS = "SELECT id FROM data_sets WHERE id = ANY(%(ids)s::bigint[]) AND deleted_at IS NULL FOR SHARE"
 TAKE_DATA_SETS = "DELETE FROM account_data_sets WHERE account_id = %(id)s AND data_set_id <> ALL(%(data_sets)s)"
 GIVE_DATA_SETS = """
 INSERT INTO account_data_sets (account_id, data_set_id) SELECT %(id)s, unnest(%(data_sets)s::bigint[])
@@ -87,6 +88,12 @@ async def update(connection: Connection, account_id: int, *, name: str | None, i
 async def delete(connection: Connection, account_id: int) -> bool:
     """Soft: executions keep their account, and the name is free again. False if the account is absent."""
     return await _one(connection, DELETE, id=account_id) is not None
+
+
+async def existing_data_sets(connection: Connection, ids: Sequence[int]) -> frozenset[int]:
+    """Which of these data sets exist. They cannot be deleted before the transaction ends."""
+    rows = await (await connection.execute(EXISTING_DATA_SETS, {"ids": list(ids)})).fetchall()
+    return frozenset(row["id"] for row in rows)
 
 
 async def set_data_sets(connection: Connection, account_id: int, data_sets: Sequence[int]) -> None:

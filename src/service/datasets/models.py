@@ -1,0 +1,73 @@
+"""Data sets and products as REST takes and gives them; the CLI prints the same records."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from service.database import Row
+from service.times import ts
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+MAX_PRODUCTS = 1000
+"""Products that one request may carry."""
+
+
+class NewDataSet(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A data set to create."""
+
+    name: Name
+
+
+class DataSetChange(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a data set."""
+
+    name: Name | UnsetType = UNSET
+
+
+class DataSet(Struct, kw_only=True):
+    """What agents and service accounts are given access to."""
+
+    id: int
+    name: str
+    created_at: str
+
+
+class ProductUpload(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A product to write: created if its SKU is new. What is left out stays; `details` are merged key by key."""
+
+    sku: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+    name: Annotated[str, Meta(max_length=2000)] | None = None
+    description: Annotated[str, Meta(max_length=100_000)] | None = None
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+ProductUploads = Annotated[list[ProductUpload], Meta(min_length=1, max_length=MAX_PRODUCTS)]
+
+
+class ProductRecord(Struct, kw_only=True):
+    """A product of the data set's catalogue."""
+
+    sku: str
+    name: str
+    description: str
+    details: dict[str, Any]
+    updated_at: str
+
+
+def data_set(row: Row) -> DataSet:
+    """The record of a row."""
+    return DataSet(id=row["id"], name=row["name"], created_at=ts(row["created_at"]))
+
+
+def product(row: Row) -> ProductRecord:
+    """The record of a row."""
+    return ProductRecord(
+        sku=row["sku"],
+        name=row["name"],
+        description=row["description"],
+        details=row["details"],
+        updated_at=ts(row["updated_at"]),
+    )
