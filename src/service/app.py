@@ -16,6 +16,8 @@ from service.access_log import AccessLog
 from service.accounts.access import Authenticator
 from service.accounts.gate import TokenGate
 from service.database import Database
+from service.executions.controller import ExecutionsController
+from service.files.controller import FilesController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.settings import Settings
@@ -23,7 +25,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from service.definitions.registry import Registry
 
-CONTROLLERS: tuple[ControllerRouterHandler, ...] = ()
+CONTROLLERS: tuple[ControllerRouterHandler, ...] = (ExecutionsController, FilesController)
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:

@@ -11,8 +11,9 @@ from litestar.params import PathParameter
 
 from service.errors import BadRequest
 from service.settings import Settings
-from service.times import optional_ts as optional_ts
-from service.times import ts as ts
+from service.times import optional_ts, ts
+
+__all__ = ["MAX_ID", "Id", "base_url", "optional_ts", "ts"]
 
 MAX_ID = 2**63 - 1
 """PostgreSQL's bigint: a larger id in a path is simply absent."""

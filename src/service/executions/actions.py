@@ -1,0 +1,154 @@
+"""The rules of starting and reading executions. Everything about a start is judged before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
+
+from service.accounts.access import Principal
+from service.agents.store import visible_agent
+from service.bodies import parse_json
+from service.database import Database, Row
+from service.definitions.definition import AnyDefinition
+from service.definitions.registry import Registry
+from service.definitions.schema import decode
+from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable
+from service.executions import store
+from service.files import actions as files
+from service.files.limits import FileLimits
+from service.files.multipart import SpooledUpload
+from service.queue import Notifier
+
+ATTEMPTS = 3
+"""Times that one acceptance is tried: after an outage the pool may still hand out connections that are dead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded."""
+
+    execution_key: str | None
+    input: object
+    files: Sequence[SpooledUpload] = ()
+
+
+async def find_agent(database: Database, principal: Principal, agent_id: int) -> Row:
+    """The agent. Raises NotFound if it is absent or not this account's to see."""
+    async with database.connection() as connection:
+        agent = await visible_agent(connection, principal, agent_id)
+    if agent is None:
+        raise NotFound
+    return agent
+
+
+async def offered(database: Database, registry: Registry, agent_type: str) -> list[AnyDefinition]:
+    """What agents of this type offer: of each key the highest version that a live worker has, else that we have."""
+    candidates = [_versions(registry, definition) for definition in registry.of_agent_type(agent_type)]
+    if all(len(versions) == 1 for versions in candidates):
+        return [versions[0] for versions in candidates]
+    async with database.connection() as connection:
+        live = await store.live_offers(connection)
+    return [
+        next((version for version in versions if version.reference in live), versions[0]) for versions in candidates
+    ]
+
+
+async def start(
+    database: Database,
+    notifier: Notifier,
+    registry: Registry,
+    *,
+    principal: Principal,
+    agent: Row,
+    asked: Start,
+    limits: FileLimits,
+) -> Row:
+    """Judge the request, keep its files, accept it. The execution is committed when this returns.
+
+    Raises InvalidInput or BadRequest with nothing written; Unavailable if the database cannot say that it was kept.
+    """
+    definition = choose(asked.execution_key, await offered(database, registry, agent["agent_type"]), registry)
+    input_value = decode(definition.input, _object(asked.input), root="input")
+    if asked.files and not (agent["file_upload"] and definition.accepts_files):
+        raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
+    identified = await files.identify_all(asked.files, limits)
+    new = store.NewExecution(
+        account_id=principal.account_id,
+        agent_id=agent["id"],
+        data_set_id=agent["data_set_id"],
+        celery_task_id=uuid4(),
+        definition_key=definition.key,
+        definition_version=definition.version,
+        input=input_value,
+        files=await files.keep(database, asked.files, identified),
+    )
+    row = await accept(database, new)
+    notifier.ticket_added()
+    return row
+
+
+def choose(key: str | None, offers: Sequence[AnyDefinition], registry: Registry) -> AnyDefinition:
+    """The definition of that key, or the only one there is. Raises InvalidInput naming the choices."""
+    if key is None and len(offers) == 1:
+        return offers[0]
+    choices = f"this agent offers {', '.join(repr(offer.key) for offer in offers) or 'nothing'}"
+    if key is None:
+        raise InvalidInput([FieldError("execution_key", f"is required; {choices}")])
+    for offer in offers:
+        if offer.key == key:
+            return offer
+    problem = "is unknown" if registry.latest(key) is None else "belongs to another agent type"
+    raise InvalidInput([FieldError("execution_key", f"{key[:100]!r} {problem}; {choices}")])
+
+
+async def accept(database: Database, new: store.NewExecution) -> Row:
+    """Commit the execution. If the reply to the commit is lost, find out whether it is there before trying again.
+
+    Raises Unavailable only if the database cannot be asked any more.
+    """
+    was_sent = False
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            async with database.connection() as connection:
+                if was_sent and (row := await store.get_by_task_id(connection, new.account_id, new.celery_task_id)):
+                    return row
+                was_sent = True
+                return await store.accept(connection, new)
+        except UniqueViolation:
+            continue  # the commit whose reply was lost was still under way when we looked
+        except ForeignKeyViolation as error:
+            raise Unavailable("The uploaded files were given up before the request was complete; try again.") from error
+        except Unavailable:
+            if not was_sent or not attempts_left:
+                raise
+    raise Unavailable
+
+
+async def get(database: Database, principal: Principal, execution_id: int) -> Row:
+    """The execution with its files. Raises NotFound if it is absent or another account's."""
+    async with database.connection() as connection:
+        row = await store.get(connection, None if principal.is_admin else principal.account_id, execution_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _object(given: object) -> dict[str, Any]:
+    """The input as an object: itself, or what a JSON-encoded string holds."""
+    try:
+        value = parse_json(given) if isinstance(given, str) else given
+    except BadRequest as error:
+        raise InvalidInput([FieldError("input", error.detail)]) from error
+    if not isinstance(value, dict):
+        raise InvalidInput([FieldError("input", "must be an object")])
+    return value
+
+
+def _versions(registry: Registry, latest: AnyDefinition) -> list[AnyDefinition]:
+    """Every version of a key for the same agent type, highest first."""
+    found = [registry.get(latest.key, version) for version in range(latest.version, 0, -1)]
+    return [version for version in found if version is not None and version.agent_type == latest.agent_type]

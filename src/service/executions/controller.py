@@ -1,0 +1,201 @@
+"""The guide's four requests: list what an agent offers, start one, get one, list those that were started."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated, TypeAlias
+
+from litestar import Controller, Response, get, post
+from litestar.params import QueryParameter
+
+from service.accounts.gate import AccountRequest
+from service.bodies import parse_json
+from service.database import Database, Row
+from service.definitions.registry import Registry
+from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from service.executions import actions, models, store
+from service.executions.lifecycle import Status
+from service.files.limits import FileLimits
+from service.files.multipart import Form, read_form
+from service.pages import Page, Source, paginate
+from service.queue import Notifier
+from service.settings import Settings
+from service.wire import MAX_ID, Id, base_url
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+FIELDS = ("execution_key", "input")
+
+Filter: TypeAlias = Annotated[str | None, QueryParameter(description="Empty: no filter.")]
+
+
+class ExecutionsController(Controller):
+    """Agentic executions."""
+
+    tags = ("Agentic executions",)
+
+    @get(
+        "/api/agents/{agent_id:int}/agentic-execution-definitions/",
+        operation_id="ListExecutionDefinitions",
+        summary="List what an agent offers",
+    )
+    async def list_definitions(
+        self, request: AccountRequest, database: Database, registry: Registry, agent_id: Id
+    ) -> list[models.OfferedDefinition]:
+        """Empty if nothing is registered for the agent's type."""
+        agent = await actions.find_agent(database, request.user, agent_id)
+        offers = await actions.offered(database, registry, agent["agent_type"])
+        return [models.offered_definition(definition) for definition in offers]
+
+    @post(
+        "/api/agents/{agent_id:int}/agentic-executions/",
+        operation_id="StartExecution",
+        summary="Start an execution",
+        status_code=202,
+        request_max_body_size=None,  # files have limits of their own
+    )
+    async def start(
+        self,
+        request: AccountRequest,
+        database: Database,
+        notifier: Notifier,
+        registry: Registry,
+        settings: Settings,
+        agent_id: Id,
+    ) -> Response[models.Execution]:
+        """Accepted means kept: the execution is committed before this answers."""
+        agent = await actions.find_agent(database, request.user, agent_id)
+        limits = FileLimits(
+            max_files=settings.max_files,
+            max_file_bytes=settings.max_file_bytes,
+            max_total_bytes=settings.max_upload_bytes,
+            max_pixels=settings.max_image_pixels,
+        )
+        async with _read_start(request, settings, limits, agent) as asked:
+            row = await actions.start(
+                database, notifier, registry, principal=request.user, agent=agent, asked=asked, limits=limits
+            )
+        location = f"{base_url(request, settings)}/api/agentic-executions/{row['id']}/"
+        return Response(models.execution(row), status_code=202, headers={"Location": location})
+
+    @get("/api/agentic-executions/{execution_id:int}/", operation_id="GetExecution", summary="Get an execution")
+    async def get_execution(self, request: AccountRequest, database: Database, execution_id: Id) -> models.Execution:
+        """Poll it until `status` is finished or failed."""
+        return models.execution(await actions.get(database, request.user, execution_id))
+
+    @get("/api/agentic-executions/", operation_id="ListExecutions", summary="List executions")
+    async def list_executions(
+        self,
+        request: AccountRequest,
+        database: Database,
+        settings: Settings,
+        agent_id: Filter = None,
+        status: Filter = None,
+        dataset_id: Filter = None,
+        account: Annotated[str | None, QueryParameter(description="`all`, for admins: of every account.")] = None,
+        page: Annotated[str | None, QueryParameter(description="From 1, or `last`.")] = None,
+    ) -> Page[models.ListedExecution]:
+        """25 a page, newest first. Filters for what is not there or not yours find nothing."""
+        filters = read_filters(agent_id=agent_id, status=status, dataset_id=dataset_id)
+        if not (account == "all" and request.user.is_admin):
+            filters = {"account_id": request.user.account_id, **filters}
+        source = Source(rows=partial(_rows, database, filters), count=partial(_count, database, filters))
+        return await paginate(request, settings, source, models.listed_execution)
+
+
+async def _rows(database: Database, filters: dict[str, object], offset: int, limit: int) -> list[Row]:
+    async with database.connection() as connection:
+        return await store.list_page(connection, filters, limit=limit, offset=offset)
+
+
+async def _count(database: Database, filters: dict[str, object]) -> int:
+    async with database.connection() as connection:
+        return await store.count(connection, filters)
+
+
+def read_filters(*, agent_id: str | None, status: str | None, dataset_id: str | None) -> dict[str, object]:
+    """Filters as the store takes them. Raises InvalidInput naming every parameter that is wrong."""
+    errors: list[FieldError] = []
+    filters: dict[str, object] = {}
+    for column, name, text in (("agent_id", "agent_id", agent_id), ("data_set_id", "dataset_id", dataset_id)):
+        if text and not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_ID):
+            errors.append(FieldError(name, "must be the id of one: a positive integer"))
+        elif text:
+            filters[column] = int(text)
+    if status and status not in tuple(Status):
+        errors.append(FieldError("status", f"must be one of {', '.join(Status)}"))
+    elif status:
+        filters["status"] = status
+    if errors:
+        raise InvalidInput(errors)
+    return filters
+
+
+@asynccontextmanager
+async def _read_start(
+    request: AccountRequest, settings: Settings, limits: FileLimits, agent: Row
+) -> AsyncIterator[actions.Start]:
+    """The body as what is asked for; its files are closed when the context ends."""
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == JSON:
+        yield start_of_json(await _read_limited(request, settings.max_body_bytes))
+    elif media_type == MULTIPART:
+        async with read_form(
+            request.stream(),
+            content_type=content_type,
+            content_length=request.content_length,
+            limits=limits,
+            keep_files=agent["file_upload"],
+        ) as form:
+            yield start_of_form(form)
+    elif media_type or await _read_limited(request, settings.max_body_bytes):
+        raise UnsupportedMediaType(f"Send the body as {JSON} or {MULTIPART}, not {media_type or 'without a type'!r}.")
+    else:
+        yield start_of_json(b"{}")
+
+
+async def _read_limited(request: AccountRequest, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise PayloadTooLarge(f"A JSON body may have {max_bytes:,} bytes; send files as {MULTIPART}.")
+    return bytes(body)
+
+
+def start_of_json(body: bytes) -> actions.Start:
+    """A JSON body. Raises BadRequest, or InvalidInput naming every field that is unknown, missing or mistyped."""
+    fields = parse_json(body)
+    if not isinstance(fields, dict):
+        raise BadRequest("The body must be a JSON object.")
+    key = fields.get("execution_key")
+    errors = _unknown_fields(fields)
+    if "execution_key" not in fields:
+        errors.append(FieldError("execution_key", "is required"))
+    elif not isinstance(key, str):
+        errors.append(FieldError("execution_key", "must be a string"))
+    if errors:
+        raise InvalidInput(errors)
+    return actions.Start(execution_key=key, input=fields.get("input", {}))
+
+
+def start_of_form(form: Form) -> actions.Start:
+    """A multipart form; `input` is JSON-encoded. Raises InvalidInput naming fields that are unknown or repeated."""
+    errors = _unknown_fields(form.fields)
+    errors += [FieldError(name, "was given more than once") for name, texts in form.fields.items() if len(texts) > 1]
+    if errors:
+        raise InvalidInput(errors)
+    given = {name: texts[0] for name, texts in form.fields.items()}
+    return actions.Start(execution_key=given.get("execution_key"), input=given.get("input", {}), files=form.files)
+
+
+def _unknown_fields(fields: dict[str, object] | dict[str, list[str]]) -> list[FieldError]:
+    unknown = [name for name in fields if name not in FIELDS]
+    return [FieldError(_shown(name), f"is not a known field; there are {' and '.join(FIELDS)}") for name in unknown]
+
+
+def _shown(name: str) -> str:
+    return name[:100].encode("unicode_escape").decode()

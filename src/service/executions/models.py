@@ -1,0 +1,131 @@
+"""An execution as clients see it: the guide's fields in the guide's order, then what was added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from service.database import Row
+from service.definitions.definition import AnyDefinition
+from service.definitions.failures import MEANINGS
+from service.files.models import FileOut, file_url
+from service.times import optional_ts, ts
+
+
+class GuideFields(msgspec.Struct, kw_only=True):
+    """What every execution shows, in the guide's order. `started_at` is the moment of acceptance."""
+
+    id: int
+    agent: int
+    execution_key: str
+    conversation: int
+    status: str
+    input: msgspec.Raw
+    result: msgspec.Raw | None
+    failure_code: str | None
+    failure_explanation: str | None
+    celery_task_id: str
+    started_at: str
+    finished_at: str | None
+    duration_seconds: float | None
+
+
+class ListedExecution(GuideFields, kw_only=True):
+    """An execution in a list: without its files."""
+
+    version: int
+    data_set: int
+    picked_up_at: str | None
+    cycles: int
+    retryable: bool | None
+
+
+class Execution(GuideFields, kw_only=True):
+    """One execution. `retryable` says of a failure whether the same request may succeed later."""
+
+    files: list[FileOut]
+    version: int
+    data_set: int
+    picked_up_at: str | None
+    cycles: int
+    retryable: bool | None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run ends by itself."""
+
+    corrections: int
+    tool_calls: int
+
+
+class OfferedDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of execution that an agent offers. `failure_codes` maps every code it may end with to its meaning."""
+
+    key: str
+    name: str
+    description: str | None
+    input_schema: dict[str, Any]
+    version: int
+    output_schema: dict[str, Any]
+    failure_codes: dict[str, str]
+    limits: Limits
+    accepts_files: bool
+
+
+def listed_execution(row: Row) -> ListedExecution:
+    """A row of `store.list_page`."""
+    return ListedExecution(**_fields(row))
+
+
+def execution(row: Row) -> Execution:
+    """A row of `store.accept` or `store.get`."""
+    return Execution(**_fields(row), files=_files(row["conversation_id"], row["files"]))
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    started_at, finished_at = row["started_at"], row["finished_at"]
+    return {
+        "id": row["id"],
+        "agent": row["agent_id"],
+        "execution_key": row["definition_key"],
+        "conversation": row["conversation_id"],
+        "status": row["status"],
+        # As PostgreSQL prints them: numbers of any size pass through, and nothing is parsed to be printed again.
+        "input": msgspec.Raw(row["input"]),
+        "result": None if row["result"] is None else msgspec.Raw(row["result"]),
+        "failure_code": row["failure_code"],
+        "failure_explanation": row["failure_explanation"],
+        "celery_task_id": str(row["celery_task_id"]),
+        "started_at": ts(started_at),
+        "finished_at": optional_ts(finished_at),
+        "duration_seconds": None if finished_at is None else (finished_at - started_at).total_seconds(),
+        "version": row["definition_version"],
+        "data_set": row["data_set_id"],
+        "picked_up_at": optional_ts(row["picked_up_at"]),
+        "cycles": row["cycles"],
+        "retryable": row["retryable"],
+    }
+
+
+def _files(conversation_id: int, files: Iterable[Row]) -> list[FileOut]:
+    return [FileOut(**file, file_url=file_url(conversation_id, file["filename"])) for file in files]
+
+
+@cache
+def offered_definition(definition: AnyDefinition) -> OfferedDefinition:
+    """A definition as clients see it. Definitions do not change, so each is described once."""
+    meanings = {code.value: meaning for code, (meaning, _) in MEANINGS.items()}
+    return OfferedDefinition(
+        key=definition.key,
+        name=definition.name,
+        description=definition.description,
+        input_schema=definition.input_schema,
+        version=definition.version,
+        output_schema=definition.output_schema,
+        failure_codes=meanings | definition.failures,
+        limits=Limits(corrections=definition.corrections, tool_calls=definition.max_tool_calls),
+        accepts_files=definition.accepts_files,
+    )

@@ -1,0 +1,155 @@
+"""The statements that the API runs on executions. Nothing here commits."""
+
+# ruff: noqa: S608 - statements are put together from our own text alone; values are parameters
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from service.database import Connection, Row
+from service.files.store import NewFile
+from service.queue import TICKET
+
+COLUMNS = (
+    "id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key, definition_version, status,"
+    " input::text, result::text, failure_code, failure_explanation, retryable, cycles,"
+    " started_at, picked_up_at, finished_at"
+)
+
+
+def _files_as_json(source: str) -> str:
+    """The rows of `source` as a JSON array, in the order they were sent."""
+    one = "json_build_object('id', id, 'filename', filename, 'content_type', content_type)"
+    return f"(SELECT coalesce(json_agg({one} ORDER BY id), '[]') FROM {source}) AS files"
+
+
+ACCEPT = f"""
+WITH conversation AS (
+  INSERT INTO conversations (account_id, agent_id) VALUES (%(account_id)s, %(agent_id)s) RETURNING id
+), execution AS (
+  INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
+                          definition_key, definition_version, input)
+  SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
+         %(definition_key)s, %(definition_version)s, %(input)s
+    FROM conversation
+  RETURNING {COLUMNS}
+), runtime AS (
+  INSERT INTO execution_runtime (execution_id, account_id, agent_id, definition, priority)
+  SELECT id, %(account_id)s, agent_id, %(definition)s, 0 FROM execution
+), event AS (
+  INSERT INTO events (execution_id, seq, account_id, kind) SELECT id, 1, %(account_id)s, 'accepted' FROM execution
+), attached AS (
+  INSERT INTO files (conversation_id, account_id, blob_id, filename, content_type)
+  SELECT conversation_id, %(account_id)s, sent.blob_id, sent.filename, sent.content_type
+    FROM execution, unnest(%(blob_ids)s::bigint[], %(filenames)s::text[], %(content_types)s::text[])
+         WITH ORDINALITY AS sent(blob_id, filename, content_type, position)
+   ORDER BY position
+  RETURNING id, filename, content_type
+)
+SELECT execution.*, {_files_as_json("attached")}, {TICKET} AS ticket FROM execution
+"""
+
+_FILES_OF_CONVERSATION = _files_as_json("files WHERE files.conversation_id = executions.conversation_id")
+
+GET = f"""
+SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions
+ WHERE id = %(id)s AND (%(account_id)s::bigint IS NULL OR account_id = %(account_id)s)
+"""
+
+GET_BY_TASK_ID = f"""
+SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions
+ WHERE celery_task_id = %(celery_task_id)s AND account_id = %(account_id)s
+"""
+
+CONDITIONS = {
+    "account_id": "account_id = %(account_id)s",
+    "agent_id": "agent_id = %(agent_id)s",
+    "data_set_id": "data_set_id = %(data_set_id)s",
+    "status": "status = %(status)s",
+}
+"""What a list may be held to; for each there is an index that leads with the account and ends in the id."""
+
+LIVE_OFFERS = "SELECT DISTINCT unnest(offers) AS reference FROM workers WHERE lease_until > now() LIMIT 10000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewExecution:
+    """Everything that is written when an execution is accepted. `input` is a JSON object."""
+
+    account_id: int
+    agent_id: int
+    data_set_id: int
+    celery_task_id: UUID
+    definition_key: str
+    definition_version: int
+    input: Any
+    files: Sequence[NewFile] = ()
+
+
+async def accept(connection: Connection, new: NewExecution) -> Row:
+    """Write conversation, execution, its first event, its file references and a ticket, in one statement.
+
+    Raises UniqueViolation if an execution with this celery_task_id exists.
+    """
+    cursor = await connection.execute(
+        ACCEPT,
+        {
+            "account_id": new.account_id,
+            "agent_id": new.agent_id,
+            "data_set_id": new.data_set_id,
+            "celery_task_id": new.celery_task_id,
+            "definition_key": new.definition_key,
+            "definition_version": new.definition_version,
+            "definition": f"{new.definition_key}@{new.definition_version}",
+            "input": Jsonb(new.input, dumps=msgspec.json.encode),
+            "blob_ids": [file.blob_id for file in new.files],
+            "filenames": [file.filename for file in new.files],
+            "content_types": [file.content_type for file in new.files],
+        },
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return row
+
+
+async def get(connection: Connection, account_id: int | None, execution_id: int) -> Row | None:
+    """One execution of the account (None: of any account) with its files."""
+    cursor = await connection.execute(GET, {"id": execution_id, "account_id": account_id})
+    return await cursor.fetchone()
+
+
+async def get_by_task_id(connection: Connection, account_id: int, celery_task_id: UUID) -> Row | None:
+    """The same by the UUID that was made before the row."""
+    cursor = await connection.execute(GET_BY_TASK_ID, {"account_id": account_id, "celery_task_id": celery_task_id})
+    return await cursor.fetchone()
+
+
+async def list_page(connection: Connection, filters: Mapping[str, object], *, limit: int, offset: int) -> list[Row]:
+    """Executions that meet the filters (keys of CONDITIONS), newest first, without files."""
+    query = f"SELECT {COLUMNS} FROM executions {where(filters)} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s"
+    cursor = await connection.execute(query, {**filters, "limit": limit, "offset": offset})
+    return await cursor.fetchall()
+
+
+async def count(connection: Connection, filters: Mapping[str, object]) -> int:
+    """How many executions meet the filters."""
+    cursor = await connection.execute(f"SELECT count(*) AS count FROM executions {where(filters)} LIMIT 1", filters)
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row["count"])
+
+
+async def live_offers(connection: Connection) -> set[str]:
+    """The definitions, as key@version, that at least one live worker can run."""
+    cursor = await connection.execute(LIVE_OFFERS)
+    return {row["reference"] for row in await cursor.fetchall()}
+
+
+def where(filters: Mapping[str, object]) -> str:
+    """The WHERE clause of these filters; empty without any."""
+    return "WHERE " + " AND ".join(CONDITIONS[name] for name in filters) if filters else ""

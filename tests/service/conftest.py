@@ -1,0 +1,89 @@
+"""A small world to ask the API about: a shop with its agents, the account that uses it, a stranger, an admin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.definitions.definition import Definition, Input
+from service.definitions.registry import Registry
+from tests import http
+from tests.http import Account, Client
+
+
+class Task(Input):
+    """What to do."""
+
+    text: str
+    count: int = 1
+    skus: list[str] | None = None
+
+
+class OtherTask(Input):
+    """Something else to do."""
+
+    name: str | None = None
+
+
+def make_registry() -> Registry:
+    """Agents of type `one` offer one definition, of type `two` two of them; `one` has two versions."""
+    return Registry.of(
+        _definition("summary", "one", Task),
+        _definition("first", "two", Task),
+        _definition("second", "two", OtherTask, accepts_files=False),
+    )
+
+
+def _definition(key: str, agent_type: str, input_type: type[Any], **options: Any) -> Definition[Any, Any]:
+    definition = Definition(
+        key=key, name=key.title(), agent_type=agent_type, input=input_type, output=dict[str, Any], **options
+    )
+    definition.instructions(lambda input: "Do it.")
+    return definition
+
+
+@dataclass(frozen=True)
+class World:
+    """Ids and accounts of the rows that `world` makes."""
+
+    data_set: int
+    one: int
+    two: int
+    uploads: int
+    foreign: int
+    user: Account
+    stranger: Account
+    admin: Account
+
+
+@pytest.fixture
+def world(connection: psycopg.Connection) -> World:
+    data_set, other = http.create_data_set(connection), http.create_data_set(connection, "elsewhere")
+    return World(
+        data_set=data_set,
+        one=http.create_agent(connection, data_set, agent_type="one"),
+        two=http.create_agent(connection, data_set, agent_type="two"),
+        uploads=http.create_agent(connection, data_set, agent_type="one", file_upload=True),
+        foreign=http.create_agent(connection, other, agent_type="one"),
+        user=http.create_account(connection, "user", data_sets=[data_set]),
+        stranger=http.create_account(connection, "stranger", data_sets=[other]),
+        admin=http.create_account(connection, "admin", is_admin=True),
+    )
+
+
+@pytest.fixture
+def anonymous(database_url: str) -> Iterator[Client]:
+    """A client without credentials."""
+    with http.serving(database_url, make_registry()) as client:
+        yield client
+
+
+@pytest.fixture
+def client(anonymous: Client, world: World) -> Client:
+    """A client with the user's token."""
+    anonymous.headers.update(world.user.headers)
+    return anonymous
