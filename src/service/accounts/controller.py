@@ -6,7 +6,6 @@ from litestar import Controller, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 
 from service.accounts import actions, store
-from service.accounts.access import Authenticator
 from service.accounts.gate import AccountRequest, absent_unless_admin, admins_only
 from service.accounts.models import (
     NewServiceAccount,
@@ -17,9 +16,8 @@ from service.accounts.models import (
     service_account,
 )
 from service.bodies import read_body
-from service.database import Database
 from service.pages import Page, Source, paginate
-from service.settings import Settings
+from service.provided import Authenticator, Database, Settings
 from service.wire import Id
 
 SHOWN_ONCE = [ResponseHeader(name="Cache-Control", value="no-store", description="The token is shown once.")]

@@ -8,9 +8,8 @@ from service.accounts.gate import AccountRequest, admins_only
 from service.agents import actions, store
 from service.agents.models import AgentChange, AgentRecord, NewAgent, agent
 from service.bodies import read_body
-from service.database import Database
 from service.pages import Page, Source, paginate
-from service.settings import Settings
+from service.provided import Database, Settings
 from service.wire import Id
 
 

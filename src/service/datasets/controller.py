@@ -6,7 +6,6 @@ from litestar import Controller, delete, get, patch, post
 
 from service.accounts.gate import AccountRequest, admins_only
 from service.bodies import decode_body, read_body, read_json
-from service.database import Database
 from service.datasets import actions, store
 from service.datasets.models import (
     DataSet,
@@ -19,7 +18,7 @@ from service.datasets.models import (
     product,
 )
 from service.pages import Page, Source, paginate
-from service.settings import Settings
+from service.provided import Database, Settings
 from service.wire import Id
 
 

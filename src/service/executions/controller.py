@@ -12,16 +12,14 @@ from litestar.params import QueryParameter
 
 from service.accounts.gate import AccountRequest
 from service.bodies import parse_json
-from service.database import Database, Row
-from service.definitions.registry import Registry
+from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from service.executions import actions, models, store
 from service.executions.lifecycle import Status
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.pages import Page, Source, paginate
-from service.queue import Notifier
-from service.settings import Settings
+from service.provided import Database, Notifier, Registry, Settings
 from service.wire import MAX_ID, Id, base_url
 
 JSON = "application/json"
