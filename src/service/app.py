@@ -14,10 +14,15 @@ from litestar.types import ControllerRouterHandler
 
 from service.access_log import AccessLog
 from service.accounts.access import Authenticator
+from service.accounts.controller import ServiceAccountsController
 from service.accounts.gate import TokenGate
+from service.agents.controller import AgentsController
+from service.conversations.controller import ConversationsController
 from service.database import Database
+from service.datasets.controller import DataSetsController
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
+from service.health.controller import HealthController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.settings import Settings
@@ -25,7 +30,15 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from service.definitions.registry import Registry
 
-CONTROLLERS: tuple[ControllerRouterHandler, ...] = (ExecutionsController, FilesController)
+CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
+    ExecutionsController,
+    FilesController,
+    ConversationsController,
+    AgentsController,
+    DataSetsController,
+    ServiceAccountsController,
+    HealthController,
+)
 
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:

@@ -8,6 +8,7 @@ from service.accounts.gate import AccountRequest, admins_only
 from service.bodies import decode_body, read_body, read_json
 from service.datasets import actions, store
 from service.datasets.models import (
+    MAX_PRODUCTS,
     DataSet,
     DataSetChange,
     NewDataSet,
@@ -93,7 +94,7 @@ class DataSetsController(Controller):
 
     @post(
         "/{data_set_id:int}/products/",
-        opt={"body": ProductUpload | ProductUploads},
+        opt={"body": ProductUpload, "list_of": MAX_PRODUCTS},
         status_code=200,
         operation_id="WriteProducts",
         summary="Create or update products",
