@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall, ToolContext
+from service.definitions.context import (
+    AttachedFile,
+    DataSet,
+    Product,
+    ProductChange,
+    RunContext,
+    ToolCall,
+    ToolContext,
+    as_data,
+)
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
 from service.definitions.failures import Failed, FailureCode, Finished, Outcome
 from service.definitions.tools import Tool, ToolFailed, tool
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Verdict
+
+if TYPE_CHECKING:
+    from tasks.testing import MemoryDataSet, Played, play, play_async
 
 __all__ = [
     "Accept",
@@ -38,11 +50,13 @@ __all__ = [
     "ToolContext",
     "ToolFailed",
     "Verdict",
+    "as_data",
     "play",
+    "play_async",
     "tool",
 ]
 
-_FOR_TESTS = frozenset({"MemoryDataSet", "Played", "play"})
+_FOR_TESTS = frozenset({"MemoryDataSet", "Played", "play", "play_async"})
 
 
 def __getattr__(name: str) -> Any:

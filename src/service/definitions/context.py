@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,3 +86,11 @@ class ToolCall:
     succeeded: bool = True
     cycle: int = 1
     item: str | None = None
+
+
+def as_data(name: str, text: str) -> str:
+    """Text from outside as a block that the prompt declares to be data: for files and the like in instructions."""
+    label = name.replace('"', "'").replace("<", "(").replace(">", ")").replace("\n", " ")
+    # A closing tag in the text would end the block early, and what follows would read as instructions.
+    defused = re.sub(r"<(?=\s*/?\s*data\b)", "(", text, flags=re.IGNORECASE)
+    return f'<data name="{label}">\n{defused}\n</data>'

@@ -1,4 +1,4 @@
-"""A kind of execution as its author writes it: a value with decorators. The types of input= and output= flow into them."""
+"""A kind of execution as its author writes it: a value with decorators, into which input= and output= types flow."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One turn. `answer_schema` is what a final answer must satisfy, None where no final answer is on offer.
 
     `seed` and `temperature` are wishes; a provider without them ignores them. `timeout_seconds` is for the whole call.
+    `turn` counts the turns of the run from 1: scripts answer by it, so that a resumed run goes on at the right line;
+    providers never see it.
     """
 
     messages: tuple[Message, ...]
@@ -47,6 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     seed: int | None = None
     timeout_seconds: float = 120.0
+    turn: int = 0
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

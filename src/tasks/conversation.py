@@ -1,0 +1,284 @@
+"""Turns and tool calls until the model gives an answer, each journalled before the next step.
+
+What the journal has already is not done again: finished turns and calls are taken from it, what was in flight when a
+worker died is repeated under the same number and key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict, deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from service.definitions.context import RunContext, ToolCall
+from service.definitions.definition import AnyDefinition, Item, Offer, Step
+from service.definitions.failures import FailureCode
+from service.definitions.schema import schema_of
+from service.definitions.tools import STOP_EXECUTION
+from service.definitions.verdicts import Issue
+from tasks import prompt
+from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
+from tasks.llm.protocol import Answer, LanguageModel, Message, ModelError, Profile, Request, ToolRequest
+from tasks.toolbox import Called, Toolbox, read_arguments, stop_reason
+
+GRACE_SECONDS = 5.0
+"""How much longer than its own limit a model adapter may take before the conversation gives up on it."""
+
+
+class LimitReached(Exception):
+    """The run used up what it may; `code` is the failure code it ends with."""
+
+    def __init__(self, code: FailureCode, explanation: str) -> None:
+        super().__init__(explanation)
+        self.code = code
+        self.explanation = explanation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What an answer is wanted for: the whole work or one item of it, in one cycle."""
+
+    input: Any
+    instructions: str
+    item: Item | None = None
+    cycle: int = 1
+    issues: Sequence[Issue] = ()
+
+    @property
+    def item_key(self) -> str | None:
+        """The item's key, None for all of the work."""
+        return self.item.key if self.item else None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model ended with: the text of an answer, or the reason why it stopped the execution."""
+
+    text: str = ""
+    finish_reason: str = "stop"
+    stopped: str | None = None
+
+
+@dataclass
+class _Exchange:
+    """One ask in progress: the prompt it began with and what was said since. `sent` messages are journalled."""
+
+    ask: Ask
+    opening: tuple[Message, ...]
+    said: list[Message] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    sent: int = 0
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (*self.opening, *self.said)
+
+
+class Conversation:
+    """One run's talk with a model. `max_answer_bytes` bounds what is kept of an answer and of a tool's result."""
+
+    def __init__(
+        self,
+        *,
+        definition: AnyDefinition,
+        model: LanguageModel,
+        journal: Journal,
+        context: RunContext,
+        toolbox: Toolbox | None = None,
+        max_answer_bytes: int = 1 << 20,
+        turn_seconds: float = 120.0,
+    ) -> None:
+        self.context = context
+        self.journal = journal
+        self.max_answer_bytes = max_answer_bytes
+        self.tool_calls: list[ToolCall] = []
+        self._definition = definition
+        self._model = model
+        self._toolbox = toolbox or Toolbox(definition, context, max_result_bytes=max_answer_bytes)
+        self._turn_seconds = turn_seconds
+        self._output_schema = schema_of(definition.output, titles=False)
+        self._past: defaultdict[tuple[int, str | None], deque[TurnRecord]] = defaultdict(deque)
+        self._last_turn = 0
+        self._calls_made = 0
+        self._kept: defaultdict[str | None, dict[str, tuple[ToolRequest, str]]] = defaultdict(dict)
+
+    @property
+    def profile(self) -> Profile:
+        """How the model likes to be asked."""
+        return self._model.profile
+
+    def resume(self, turns: Sequence[TurnRecord]) -> None:
+        """Take over what an earlier worker journalled; to be called once, before the first answer."""
+        for turn in turns:
+            self._past[turn.start.cycle, turn.start.item].append(turn)
+            self._last_turn = max(self._last_turn, turn.start.number)
+
+    async def answer(self, ask: Ask) -> Reply:
+        """The model's answer to an ask. Raises ModelError, LimitReached and LostClaim."""
+        exchange = _Exchange(ask, self._opening(ask))
+        while True:
+            turn = await self._next_turn(exchange)
+            answer = turn.answer or Answer()
+            if not answer.tool_requests:
+                return Reply(answer.text, answer.finish_reason)
+            await self._call_tools(exchange, turn, answer)
+            stops = [reason for request in answer.tool_requests if (reason := stop_reason(request)) is not None]
+            if stops:
+                return Reply(stopped=stops[0])
+
+    def _opening(self, ask: Ask) -> tuple[Message, ...]:
+        messages = list(prompt.base(self._definition, self.profile, ask.instructions))
+        if ask.cycle > 1:
+            messages += prompt.kept(self._kept[ask.item_key].values())
+            if self.profile.prose_feedback and ask.issues:
+                done = [call for call in self.tool_calls if ask.item is None or call.item == ask.item_key]
+                messages.append(prompt.feedback(ask.issues, done))
+        return tuple(messages)
+
+    async def _next_turn(self, exchange: _Exchange) -> TurnRecord:
+        past = self._past[exchange.ask.cycle, exchange.ask.item_key]
+        record = past.popleft() if past else None
+        added = exchange.messages[exchange.sent :]
+        exchange.sent = len(exchange.messages)
+        if record is not None and record.answer is not None:
+            return record
+        if record is None:
+            self._last_turn += 1
+        number = record.start.number if record is not None else self._last_turn
+        return await self._ask(exchange, number, added)
+
+    async def _ask(self, exchange: _Exchange, number: int, added: tuple[Message, ...]) -> TurnRecord:
+        request = self._request(exchange, number)
+        start = TurnStart(
+            number=number,
+            cycle=exchange.ask.cycle,
+            item=exchange.ask.item_key,
+            model=self._model.name,
+            request_digest=hashlib.sha256(msgspec.json.encode(request)).digest(),
+            added=added,
+        )
+        await self.journal.start_turn(start)
+        answer = self._capped(await self._answer_in_time(request))
+        await self.journal.finish_turn(number, answer)
+        return TurnRecord(start=start, answer=answer)
+
+    async def _answer_in_time(self, request: Request) -> Answer:
+        try:
+            async with asyncio.timeout(request.timeout_seconds + GRACE_SECONDS):
+                return await self._model.ask(request)
+        except TimeoutError as error:
+            raise ModelError(
+                f"The model did not answer within {request.timeout_seconds:g} seconds.", retryable=True
+            ) from error
+
+    def _request(self, exchange: _Exchange, number: int) -> Request:
+        offer = self._offer(exchange)
+        cycle = exchange.ask.cycle
+        warmth = self.profile.temperatures
+        return Request(
+            messages=exchange.messages,
+            tools=self._toolbox.offers(offer.tools),
+            answer_schema=self._answer_schema(exchange.ask, offer) if offer.answer else None,
+            max_output_tokens=self.profile.max_output_tokens,
+            temperature=warmth[min(cycle, len(warmth)) - 1] if warmth else None,
+            seed=self.context.execution_id * 1000 + number,
+            timeout_seconds=self._turn_seconds,
+            turn=number,
+        )
+
+    def _offer(self, exchange: _Exchange) -> Offer:
+        ask = exchange.ask
+        return self._definition.next_offer(
+            Step(input=ask.input, item=ask.item, cycle=ask.cycle, issues=ask.issues, tool_calls=tuple(exchange.calls))
+        )
+
+    def _answer_schema(self, ask: Ask, offer: Offer) -> dict[str, Any]:
+        return offer.answer_schema or prompt.answer_schema(self._output_schema, ask.item)
+
+    def _capped(self, answer: Answer) -> Answer:
+        """The answer with everything beyond max_answer_bytes cut off, which then counts as cut by length."""
+        size = len(answer.text) + sum(len(request.arguments) for request in answer.tool_requests)
+        if size * 4 <= self.max_answer_bytes:
+            return answer
+        sizes = [len(answer.text.encode(errors="replace"))]
+        sizes += [len(request.arguments.encode(errors="replace")) for request in answer.tool_requests]
+        if sum(sizes) <= self.max_answer_bytes:
+            return answer
+        text = answer.text.encode(errors="replace")[: self.max_answer_bytes].decode(errors="ignore")
+        return msgspec.structs.replace(answer, text=text, tool_requests=(), finish_reason="length")
+
+    async def _call_tools(self, exchange: _Exchange, turn: TurnRecord, answer: Answer) -> None:
+        self._count(answer.tool_requests)
+        starts = [self._call_start(turn, number, request) for number, request in enumerate(answer.tool_requests, 1)]
+        finished = {record.start.number: record for record in turn.calls if record.result is not None}
+        for start in starts:
+            if start.number not in finished:
+                await self.journal.start_tool_call(start)
+        called = await _together(
+            [
+                self._call(start, request, finished.get(start.number))
+                for start, request in zip(starts, answer.tool_requests, strict=True)
+            ]
+        )
+        exchange.said.append(prompt.assistant(answer))
+        for request, result in zip(answer.tool_requests, called, strict=True):
+            exchange.said.append(prompt.tool_result(request, result.result))
+            self._remember(exchange, request, result)
+
+    def _count(self, requests: Sequence[ToolRequest]) -> None:
+        most = self._definition.max_tool_calls
+        self._calls_made += sum(stop_reason(request) is None for request in requests)
+        if self._calls_made > most:
+            names = ", ".join(sorted({request.name[:100] for request in requests})[:5])
+            raise LimitReached(
+                FailureCode.TOOL_CALLS_EXCEEDED,
+                f"The model asked for more than the {most} tool calls that one execution may make; last: {names}.",
+            )
+
+    def _call_start(self, turn: TurnRecord, number: int, request: ToolRequest) -> ToolCallStart:
+        return ToolCallStart(
+            turn=turn.start.number,
+            number=number,
+            call_id=request.call_id,
+            name=request.name,
+            arguments=request.arguments,
+            idempotency_key=f"{self.context.execution_id}-{turn.start.number}-{number}",
+        )
+
+    async def _call(self, start: ToolCallStart, request: ToolRequest, past: ToolCallRecord | None) -> Called:
+        if past is not None and past.result is not None:
+            return Called(past.result, succeeded=bool(past.succeeded))
+        called = await self._toolbox.call(request, idempotency_key=start.idempotency_key)
+        await self.journal.finish_tool_call(start, result=called.result, succeeded=called.succeeded)
+        return called
+
+    def _remember(self, exchange: _Exchange, request: ToolRequest, called: Called) -> None:
+        call = ToolCall(
+            name=request.name,
+            arguments=read_arguments(request),
+            result=msgspec.json.decode(called.result),
+            succeeded=called.succeeded,
+            cycle=exchange.ask.cycle,
+            item=exchange.ask.item_key,
+        )
+        exchange.calls.append(call)
+        if request.name != STOP_EXECUTION:
+            self.tool_calls.append(call)
+        if called.succeeded and exchange.ask.cycle == 1 and self._toolbox.keeps(request.name):
+            self._kept[exchange.ask.item_key][request.name] = (request, called.result)
+
+
+async def _together(calls: Sequence[Coroutine[Any, Any, Called]]) -> list[Called]:
+    """All results in order. The first error ends the other calls before it gets out."""
+    running = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

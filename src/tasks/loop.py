@@ -1,0 +1,179 @@
+"""The correction loop: the model proposes, validators judge, all their issues go back, until a gate opens.
+
+Pure: no database, no HTTP, no clock. A run ends here as Finished, accepted by every validator, or as Failed with a code
+and an explanation; LostClaim, Unavailable and defects of the service itself get out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, assert_never
+
+import msgspec
+
+from service.definitions.definition import AnyDefinition, Definition, Proposal
+from service.definitions.failures import MEANINGS, Failed, FailureCode, Finished, Outcome
+from service.definitions.schema import Undecodable, convert, jsonable
+from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
+from tasks import judging, reading
+from tasks.conversation import Ask, Conversation, LimitReached, Reply
+from tasks.journal import RunRecord
+from tasks.judging import ValidatorBroke, max_retries_explanation
+from tasks.llm.protocol import ModelError
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+
+async def run(definition: Definition[I, O], input: object, conversation: Conversation, record: RunRecord) -> Outcome:  # noqa: A002
+    """Run an execution from what is recorded to its end. `input` is the JSON value that was accepted."""
+    try:
+        typed = convert(definition.input, input)
+    except Undecodable as error:
+        explanation = f"The stored input does not fit {definition.reference} any more: {error}."
+        return Failed(FailureCode.RUNTIME_ERROR, explanation)
+    conversation.resume(record.turns)
+    course = _Course(definition, typed, conversation, record)
+    try:
+        return await course.run()
+    except ModelError as error:
+        return Failed(FailureCode.RUNTIME_ERROR, _advice(error), retryable=error.retryable, cycles=course.cycle)
+    except LimitReached as error:
+        return course.failed(error.code, error.explanation)
+    except ValidatorBroke as error:
+        return course.failed(FailureCode.RUNTIME_ERROR, str(error), retryable=False)
+
+
+class _Course:
+    """One run in progress: what is asked, and the parts of the answer so far."""
+
+    def __init__(self, definition: AnyDefinition, typed: Any, conversation: Conversation, record: RunRecord) -> None:
+        self.cycle = 0
+        self._definition = definition
+        self._input = typed
+        self._conversation = conversation
+        self._judged = judging.by_cycle(record.verdicts)
+        self._parts: dict[str | None, Any] = {}
+        self._keys: list[str | None] = []
+
+    def failed(self, code: str, explanation: str, *, retryable: bool | None = None) -> Failed:
+        """A failure in this cycle; whether it is retryable is the code's own answer unless given."""
+        known = MEANINGS[FailureCode(code)][1] if code in list(FailureCode) else False
+        return Failed(code, explanation, retryable=known if retryable is None else retryable, cycles=self.cycle)
+
+    async def run(self) -> Outcome:
+        asks = everything = await self._asks()
+        self._keys = [ask.item_key for ask in everything]
+        if not everything:
+            return self.failed(FailureCode.RUNTIME_ERROR, f"{self._definition.reference} found no items to work on.")
+        while True:
+            self.cycle += 1
+            spoken, result = await self._cycle([replace(ask, cycle=self.cycle) for ask in asks])
+            outcome = self._gate(spoken, result)
+            if outcome is not None:
+                return outcome
+            asks = _outstanding(everything, spoken)
+
+    async def _asks(self) -> list[Ask]:
+        context = self._conversation.context
+        small = self._conversation.profile.item_by_item
+        items = await reading.items(self._definition, self._input, context) if small else None
+        if items is not None:
+            return [Ask(input=self._input, instructions=item.instructions, item=item) for item in items]
+        instructions = await reading.instructions(self._definition, self._input, context)
+        return [Ask(input=self._input, instructions=instructions)]
+
+    async def _cycle(self, asks: Sequence[Ask]) -> tuple[list[Spoken], Any]:
+        """Ask, judge and record one cycle, or take its verdicts from the record. The result is None if undecoded."""
+        problems: list[Issue] = []
+        for ask in asks:
+            reply = await self._conversation.answer(ask)
+            if reply.stopped is not None:
+                return await self._recorded([judging.stopped(reply.stopped)]), None
+            problems += self._read(ask, reply)
+        decoded = None
+        if not problems:
+            decoded, problems = reading.decode_output(self._definition.output, self._merged())
+        if problems:
+            return await self._recorded([judging.undecodable(problems)]), None
+        result = jsonable(decoded)
+        if self.cycle in self._judged:
+            return self._judged[self.cycle], result
+        return await self._recorded(await judging.speak(self._definition, self._proposal(decoded))), result
+
+    async def _recorded(self, spoken: list[Spoken]) -> list[Spoken]:
+        """The verdicts of the cycle: those on record, else these, now recorded. An answer that was accepted under
+        another version of the definition's code and cannot be read by this one is not accepted."""
+        past = self._judged.get(self.cycle)
+        if past is None:
+            await self._conversation.journal.record_verdicts(self.cycle, spoken)
+            return spoken
+        return spoken if all(isinstance(said.verdict, Accept) for said in past) else past
+
+    def _read(self, ask: Ask, reply: Reply) -> list[Issue]:
+        """Take the reply as the ask's part of the answer; the issues say why it cannot be read."""
+        value, problems = reading.read_reply(self._definition.output, reply, ask.item)
+        if not problems:
+            self._parts[ask.item_key] = value
+        return problems
+
+    def _merged(self) -> Any:
+        if self._keys == [None]:
+            return self._parts[None]
+        return {key: value for part in self._keys for key, value in self._parts[part].items()}
+
+    def _proposal(self, decoded: Any) -> Proposal[Any, Any]:
+        context = self._conversation.context
+        return Proposal(
+            input=self._input,
+            output=decoded,
+            cycle=self.cycle,
+            data_set=context.data_set,
+            tool_calls=tuple(self._conversation.tool_calls),
+            files=context.files,
+        )
+
+    def _gate(self, spoken: Sequence[Spoken], result: Any) -> Outcome | None:
+        """How the run ends after these verdicts; None if there is another cycle."""
+        for said in spoken:
+            match said.verdict:
+                case Reject(explanation, code):
+                    return self.failed(code or FailureCode.VALIDATION_FAILED, explanation, retryable=False)
+                case Accept() | Retry():
+                    pass
+                case _ as never:
+                    assert_never(never)
+        if all(isinstance(said.verdict, Accept) for said in spoken):
+            return self._finished(result)
+        if self.cycle > self._definition.corrections:
+            return self.failed(FailureCode.MAX_RETRIES_EXCEEDED, max_retries_explanation(self.cycle, spoken))
+        return None
+
+    def _finished(self, result: Any) -> Outcome:
+        size, most = len(msgspec.json.encode(result)), self._conversation.max_answer_bytes
+        if size > most:
+            explanation = f"The result has {size} bytes; the service keeps at most {most}."
+            return self.failed(FailureCode.OUTPUT_TOO_LARGE, explanation)
+        return Finished(result, cycles=self.cycle)
+
+
+def _outstanding(asks: Sequence[Ask], spoken: Sequence[Spoken]) -> list[Ask]:
+    """What is asked again: everything that an issue is about, with the issues. All of it for general issues."""
+    issues = [issue for said in spoken if isinstance(said.verdict, Retry) for issue in said.verdict.issues]
+    keys = {ask.item_key for ask in asks}
+    concerned = [
+        replace(ask, issues=tuple(issue for issue in issues if _item_of(issue, keys) in (None, ask.item_key)))
+        for ask in asks
+    ]
+    return [ask for ask in concerned if ask.issues]
+
+
+def _item_of(issue: Issue, keys: set[str | None]) -> str | None:
+    first = issue.path.removeprefix("/").split("/")[0].replace("~1", "/").replace("~0", "~")
+    return first if first in keys else None
+
+
+def _advice(error: ModelError) -> str:
+    advice = "Trying again later may help." if error.retryable else "Trying again will not help until that is changed."
+    return f"{error.explanation.strip().rstrip('.') or 'The model could not be used'}. {advice}"

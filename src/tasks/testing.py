@@ -1,0 +1,187 @@
+"""Playing a definition in a test: the real loop, tools and validators, a scripted model, a journal in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall
+from service.definitions.definition import AnyDefinition
+from service.definitions.failures import Outcome
+from service.definitions.schema import decode, jsonable
+from service.definitions.verdicts import Accept, Reject, Retry, Spoken
+from tasks import judging, loop
+from tasks.conversation import Conversation
+from tasks.journal import RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
+from tasks.llm.protocol import Answer, Profile
+from tasks.llm.scripted import ScriptedModel, Speech
+from tasks.toolbox import Toolbox
+
+
+class MemoryDataSet:
+    """A catalogue in memory that behaves as the database's does."""
+
+    def __init__(self, products: Sequence[Product] = (), *, id: int = 1, name: str = "test") -> None:  # noqa: A002
+        self.id = id
+        self.name = name
+        self._products = {product.sku: product for product in products}
+
+    async def products(self, skus: Sequence[str]) -> list[Product]:
+        """The products with these SKUs."""
+        return [self._products[sku] for sku in skus if sku in self._products]
+
+    async def search(self, query: str, *, limit: int = 10) -> list[Product]:
+        """Products that hold words of the query, those with most of them first."""
+        words = query.lower().split()
+
+        def hits(product: Product) -> int:
+            text = f"{product.sku} {product.name} {product.description}".lower()
+            return sum(word in text for word in words)
+
+        return sorted(filter(hits, self._products.values()), key=hits, reverse=True)[:limit]
+
+    async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
+        """Write the changes and return the products as they now are."""
+        for change in changes:
+            old = self._products.get(change.sku, Product(sku=change.sku))
+            self._products[change.sku] = Product(
+                sku=change.sku,
+                name=old.name if change.name is None else change.name,
+                description=old.description if change.description is None else change.description,
+                details={**old.details, **change.details},
+            )
+        return await self.products(list(dict.fromkeys(change.sku for change in changes)))
+
+
+@dataclass
+class MemoryJournal:
+    """A journal in memory. Given to a second run it is what a worker that takes over finds.
+
+    `writes` names every write in order, such as "start_turn 1": the boundaries at which a worker can die.
+    """
+
+    turns: dict[int, TurnRecord] = field(default_factory=dict)
+    verdicts: list[VerdictRecord] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+    before_write: Callable[[str], None] | None = None
+
+    async def load(self) -> RunRecord:
+        """Everything written so far."""
+        return RunRecord(turns=tuple(self.turns.values()), verdicts=tuple(self.verdicts))
+
+    async def start_turn(self, turn: TurnStart) -> None:
+        """A turn is about to be asked."""
+        self._write(f"start_turn {turn.number}")
+        self.turns.setdefault(turn.number, TurnRecord(start=turn))
+
+    async def finish_turn(self, number: int, answer: Answer) -> None:
+        """The model has answered."""
+        self._write(f"finish_turn {number}")
+        self.turns[number] = TurnRecord(start=self.turns[number].start, answer=answer)
+
+    async def start_tool_call(self, call: ToolCallStart) -> None:
+        """A tool is about to be called."""
+        self._write(f"start_tool_call {call.turn}.{call.number}")
+        self._put(ToolCallRecord(start=call))
+
+    async def finish_tool_call(self, call: ToolCallStart, *, result: str, succeeded: bool) -> None:
+        """A tool has returned."""
+        self._write(f"finish_tool_call {call.turn}.{call.number}")
+        self._put(ToolCallRecord(start=call, result=result, succeeded=succeeded))
+
+    async def record_verdicts(self, cycle: int, spoken: Sequence[Spoken]) -> None:
+        """All validators have spoken on a cycle."""
+        self._write(f"record_verdicts {cycle}")
+        self.verdicts += [_verdict_record(cycle, said) for said in spoken]
+
+    def _write(self, what: str) -> None:
+        if self.before_write is not None:
+            self.before_write(what)
+        self.writes.append(what)
+
+    def _put(self, call: ToolCallRecord) -> None:
+        turn = self.turns[call.start.turn]
+        calls = {known.start.number: known for known in turn.calls} | {call.start.number: call}
+        self.turns[call.start.turn] = TurnRecord(
+            start=turn.start, answer=turn.answer, calls=tuple(calls[number] for number in sorted(calls))
+        )
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a play ended. `verdicts` holds those of each cycle, cycle 1 first; `turns` the journal's turns."""
+
+    outcome: Outcome
+    verdicts: tuple[tuple[Spoken, ...], ...]
+    tool_calls: tuple[ToolCall, ...]
+    turns: tuple[TurnRecord, ...]
+    data_set: DataSet
+
+    def issues(self, cycle: int) -> list[str]:
+        """Every issue of a cycle as `validator: path message`."""
+        return [
+            f"{said.validator}: {issue.path} {issue.message}".replace(":  ", ": ")
+            for said in self.verdicts[cycle - 1]
+            if isinstance(said.verdict, Retry)
+            for issue in said.verdict.issues
+        ]
+
+
+def play(definition: AnyDefinition, input: object, answers: Sequence[Speech], **given: Any) -> Played:  # noqa: A002
+    """Run a definition against scripted answers, one a turn; `play_async` says what else can be given."""
+    return asyncio.run(play_async(definition, input, answers, **given))
+
+
+async def play_async(
+    definition: AnyDefinition,
+    input: object,  # noqa: A002
+    answers: Sequence[Speech],
+    *,
+    files: Sequence[AttachedFile] = (),
+    data_set: DataSet | None = None,
+    tools: Mapping[str, object] | None = None,
+    profile: Profile | None = None,
+) -> Played:
+    """Run a definition against scripted answers, one a turn.
+
+    An answer is a JSON value, text, a ToolCall, a list of ToolCalls made in parallel, or an exception. `tools` replaces
+    tools by name: a function called with the tool's arguments by name, an exception to raise, or the value to return.
+    Raises InvalidInput where the API would refuse the input.
+    """
+    context = RunContext(data_set=data_set or MemoryDataSet(), files=files, execution_id=1)
+    conversation = Conversation(
+        definition=definition,
+        model=ScriptedModel(answers, profile=profile),
+        journal=(journal := MemoryJournal()),
+        context=context,
+        toolbox=Toolbox(definition, context, max_result_bytes=1 << 20, fakes=tools or {}),
+    )
+    stored = decode(definition.input, jsonable(input))
+    outcome = await loop.run(definition, stored, conversation, await journal.load())
+    cycles = sorted({record.cycle for record in journal.verdicts})
+    spoken = judging.by_cycle(journal.verdicts)
+    return Played(
+        outcome=outcome,
+        verdicts=tuple(tuple(spoken[cycle]) for cycle in cycles),
+        tool_calls=tuple(conversation.tool_calls),
+        turns=tuple(journal.turns.values()),
+        data_set=context.data_set,
+    )
+
+
+def _verdict_record(cycle: int, said: Spoken) -> VerdictRecord:
+    match said.verdict:
+        case Accept():
+            return VerdictRecord(cycle=cycle, validator=said.validator, kind="accept")
+        case Retry(issues):
+            stored = tuple(
+                {"path": issue.path, "message": issue.message, "hint": issue.hint, "narrow": issue.narrow}
+                for issue in issues
+            )
+            return VerdictRecord(cycle=cycle, validator=said.validator, kind="retry", issues=stored)
+        case Reject(explanation, code):
+            return VerdictRecord(
+                cycle=cycle, validator=said.validator, kind="reject", explanation=explanation, code=code
+            )

@@ -1,0 +1,169 @@
+"""One tool call: find the tool, decode the arguments, call it in time, make a result of what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from service.definitions.context import RunContext, ToolContext
+from service.definitions.definition import AnyDefinition
+from service.definitions.schema import Undecodable, convert
+from service.definitions.tools import STOP_EXECUTION, Tool, ToolFailed, tool
+from service.errors import Unavailable
+from tasks.decoding import NotJson, read_json
+from tasks.journal import LostClaim
+from tasks.llm.protocol import ToolOffer, ToolRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Called:
+    """What came of a call. `result` is JSON text that the model may read; {"error": …} where it did not succeed."""
+
+    result: str
+    succeeded: bool
+
+
+@tool
+async def stop_execution(context: ToolContext, reason: str) -> str:
+    """End the job because it cannot be done whatever is tried. Say why; the reason is shown to whoever asked."""
+    return "stopped"
+
+
+class Toolbox:
+    """The tools of one run. `max_result_bytes` bounds what is kept of a result; `fakes` replace tools in tests."""
+
+    def __init__(
+        self,
+        definition: AnyDefinition,
+        context: RunContext,
+        *,
+        max_result_bytes: int,
+        fakes: Mapping[str, object] | None = None,
+    ) -> None:
+        self._tools = {known.name: known for known in (*definition.tools, stop_execution)}
+        self._tools |= {name: _fake(self._tools[name], fake) for name, fake in (fakes or {}).items()}
+        self._context = context
+        self._max_result_bytes = max_result_bytes
+
+    def offers(self, schemas: Mapping[str, dict[str, Any] | None]) -> tuple[ToolOffer, ...]:
+        """The tools named, as the model sees them. Raises KeyError for a name that the definition does not have."""
+        return tuple(
+            ToolOffer(
+                name=name,
+                description=self._tools[name].description,
+                parameters=schema or self._tools[name].schema,
+            )
+            for name, schema in schemas.items()
+        )
+
+    def keeps(self, name: str) -> bool:
+        """Whether the tool's last result of the first cycle stays in the prompt of corrections."""
+        return name in self._tools and self._tools[name].keep
+
+    async def call(self, request: ToolRequest, *, idempotency_key: str) -> Called:
+        """Run one call. Whatever is wrong with it is told as its result; only a lost claim or database gets out."""
+        found = self._tools.get(request.name)
+        if found is None:
+            return _failed(f"there is no tool {request.name!r}; there are: {', '.join(sorted(self._tools))}")
+        try:
+            parameters = convert(found.parameters, read_json(request.arguments.strip() or "{}"))
+        except NotJson as error:
+            return _failed(f"the arguments: {error}")
+        except Undecodable as error:
+            return _failed("; ".join(f"{problem.field('arguments')} {problem.message}" for problem in error.problems))
+        return await self._run(found, parameters, idempotency_key)
+
+    async def _run(self, found: Tool, parameters: msgspec.Struct, idempotency_key: str) -> Called:
+        context = self._tool_context(idempotency_key)
+        arguments = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
+        try:
+            async with asyncio.timeout(found.timeout_seconds) as limit:
+                returned = await _invoke(found, context, arguments)
+            return self._succeeded(returned)
+        except (LostClaim, Unavailable):
+            raise
+        except ToolFailed as error:
+            return _failed(str(error) or "the tool gave no reason")
+        except TimeoutError:
+            if limit.expired():
+                return _failed(f"the tool took longer than {found.timeout_seconds:g} seconds")
+            return _broken(found, "timed out")
+        except Exception as error:
+            # The boundary around author code: the model is told that the call failed, the log has the details.
+            log.warning("tool raised", exc_info=error, extra={"tool": found.name, "key": idempotency_key})
+            return _broken(found, "failed unexpectedly")
+
+    def _tool_context(self, idempotency_key: str) -> ToolContext:
+        return ToolContext(
+            data_set=self._context.data_set,
+            files=self._context.files,
+            execution_id=self._context.execution_id,
+            deadline=self._context.deadline,
+            idempotency_key=idempotency_key,
+        )
+
+    def _succeeded(self, returned: object) -> Called:
+        result = msgspec.json.encode(returned).decode()
+        if len(result.encode()) <= self._max_result_bytes:
+            return Called(result, succeeded=True)
+        shown = returned if isinstance(returned, str) else result
+        kept = shown.encode()[: self._max_result_bytes // 2].decode(errors="ignore")
+        note = f"The result is larger than {self._max_result_bytes} bytes; this is its beginning."
+        return Called(json.dumps({"note": note, "beginning": kept}, ensure_ascii=False), succeeded=True)
+
+
+def stop_reason(request: ToolRequest) -> str | None:
+    """The reason of a well-formed call of stop_execution, None for every other request."""
+    if request.name != STOP_EXECUTION:
+        return None
+    try:
+        reason = convert(stop_execution.parameters, read_json(request.arguments)).reason  # type: ignore[attr-defined]
+    except (NotJson, Undecodable):
+        return None
+    return str(reason).strip() or "The model stopped the execution without giving a reason."
+
+
+def read_arguments(request: ToolRequest) -> dict[str, Any]:
+    """The arguments as JSON; an empty object where they are none."""
+    try:
+        value = read_json(request.arguments)
+    except NotJson:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _fake(real: Tool, fake: object) -> Tool:
+    """The tool with another function: same name, arguments and limits."""
+
+    async def function(context: ToolContext, **arguments: Any) -> object:
+        if isinstance(fake, Exception):
+            raise fake
+        returned = fake(**arguments) if callable(fake) else fake
+        return await returned if inspect.isawaitable(returned) else returned
+
+    return replace(real, function=function)
+
+
+async def _invoke(found: Tool, context: ToolContext, arguments: dict[str, Any]) -> object:
+    if inspect.iscoroutinefunction(found.function):
+        return await found.function(context, **arguments)
+    returned = await asyncio.to_thread(found.function, context, **arguments)
+    return await returned if inspect.isawaitable(returned) else returned
+
+
+def _failed(reason: str) -> Called:
+    shown = reason if len(reason) <= 2000 else f"{reason[:1999]}…"
+    return Called(json.dumps({"error": shown}), succeeded=False)
+
+
+def _broken(found: Tool, what: str) -> Called:
+    return _failed(f"the tool {found.name} {what}")
