@@ -36,7 +36,7 @@ class Account:
 def serving(database_url: str, registry: Registry | None = None, **environment: str) -> Iterator[Client]:
     """A client of an application of its own, with its lifespan around."""
     app = create_app(Settings.read({"DATABASE_URL": database_url, **environment}), registry)
-    with TestClient(app, base_url="http://testserver") as client:
+    with TestClient(app) as client:
         yield client
 
 

@@ -20,7 +20,7 @@ from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.pages import Page, Source, paginate
 from service.provided import Database, Notifier, Registry, Settings
-from service.wire import MAX_ID, Id, base_url
+from service.wire import MAX_ID, Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -75,7 +75,7 @@ class ExecutionsController(Controller):
             row = await actions.start(
                 database, notifier, registry, principal=request.user, agent=agent, asked=asked, limits=limits
             )
-        location = f"{base_url(request, settings)}/api/agentic-executions/{row['id']}/"
+        location = f"/api/agentic-executions/{row['id']}/"
         return Response(models.execution(row), status_code=202, headers={"Location": location})
 
     @get("/api/agentic-executions/{execution_id:int}/", operation_id="GetExecution", summary="Get an execution")
