@@ -1,4 +1,4 @@
-"""The claim and the ticket top-up, as functions: each needs several statements in one round trip."""
+"""The claim, the ticket top-up and the numbering of events, as functions: each needs several statements in one trip."""
 
 from __future__ import annotations
 
@@ -17,5 +17,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP FUNCTION number_events(integer)")
     op.execute("DROP FUNCTION claim_execution(bigint, text[])")
     op.execute("DROP FUNCTION top_up_ticket()")

@@ -14,7 +14,7 @@ END $$;
 -- Claims one ready execution for a live worker, or none. Two statements after the lock: counting in the statement that
 -- takes a lock would use a snapshot older than the lock and overshoot limits.
 CREATE FUNCTION claim_execution(p_worker bigint, p_offers text[])
-RETURNS TABLE(execution_id bigint, epoch integer)
+RETURNS TABLE(execution_id bigint, epoch integer, ticket_added boolean)
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -76,7 +76,29 @@ BEGIN
    WHERE id = v_execution_id AND status IN ('pending', 'in_progress');
   INSERT INTO events (execution_id, seq, account_id, kind, data)
   VALUES (v_execution_id, v_seq, v_account_id, CASE WHEN v_epoch = 1 THEN 'started' ELSE 'resumed' END,
-          jsonb_build_object('worker', p_worker));
-  PERFORM top_up_ticket();
-  RETURN QUERY SELECT v_execution_id, v_epoch;
+          jsonb_build_object('worker', p_worker, 'epoch', v_epoch));
+  RETURN QUERY SELECT v_execution_id, v_epoch, top_up_ticket();
+END $$;
+
+-- Gives up to p_limit committed events their positions; returns how many. One process at a time holds the lock to its
+-- commit, so positions become visible in order: a transaction that commits late gets a later number.
+CREATE FUNCTION number_events(p_limit integer) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_numbered integer;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(7003) THEN
+    RETURN 0;
+  END IF;
+  WITH unnumbered AS MATERIALIZED (
+    SELECT execution_id, seq, row_number() OVER (ORDER BY execution_id, seq) AS place
+      FROM (SELECT execution_id, seq FROM events WHERE position IS NULL ORDER BY execution_id, seq LIMIT p_limit) e),
+  counter AS (
+    UPDATE event_counter SET last_position = last_position + n
+      FROM (SELECT count(*) AS n FROM unnumbered) counted WHERE n > 0
+    RETURNING last_position - n AS before)
+  UPDATE events e SET position = counter.before + u.place
+    FROM unnumbered u, counter WHERE e.execution_id = u.execution_id AND e.seq = u.seq;
+  GET DIAGNOSTICS v_numbered = ROW_COUNT;
+  RETURN v_numbered;
 END $$;

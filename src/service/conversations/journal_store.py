@@ -1,0 +1,113 @@
+"""The journal's statements: each writes one step of a run under the fence of its claim, and is safe to repeat.
+
+`turns.request` and `turns.answer` are JSON: the messages that the turn added, and the whole answer as the loop had it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from service.database import Connection, Row
+from service.executions.runtime import Claim
+
+# The lock serialises a step with the sweep that may take the execution away; it adds no row version.
+CLAIMED = """
+WITH claimed AS MATERIALIZED (
+  SELECT execution_id FROM execution_runtime
+   WHERE execution_id = %(execution_id)s AND worker_id = %(worker_id)s AND epoch = %(epoch)s AND phase = 'running'
+   FOR NO KEY UPDATE),
+"""
+HELD = "SELECT count(*) AS held FROM claimed"
+
+START_TURN = f"""{CLAIMED}
+written AS (
+  INSERT INTO turns (execution_id, number, cycle, item, model, request_digest, request, attempts)
+  SELECT execution_id, %(number)s, %(cycle)s, %(item)s, %(model)s, %(digest)s, %(request)s, %(attempts)s FROM claimed
+  ON CONFLICT (execution_id, number) DO UPDATE
+     SET attempts = EXCLUDED.attempts, model = EXCLUDED.model, request_digest = EXCLUDED.request_digest,
+         request = EXCLUDED.request
+   WHERE turns.finished_at IS NULL)
+{HELD}"""  # noqa: S608 - constants
+
+FINISH_TURN = f"""{CLAIMED}
+written AS (
+  UPDATE turns t
+     SET answer = %(answer)s, model = %(model)s, finish_reason = %(finish_reason)s, input_tokens = %(input_tokens)s,
+         cached_tokens = %(cached_tokens)s, output_tokens = %(output_tokens)s, finished_at = now()
+    FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL)
+{HELD}"""  # noqa: S608 - constants
+
+START_TOOL_CALL = f"""{CLAIMED}
+written AS (
+  INSERT INTO tool_calls (execution_id, turn, number, call_id, name, arguments, idempotency_key, attempts)
+  SELECT execution_id, %(turn)s, %(number)s, %(call_id)s, %(name)s, %(arguments)s, %(key)s, %(attempts)s FROM claimed
+  ON CONFLICT (execution_id, turn, number) DO UPDATE SET attempts = EXCLUDED.attempts
+   WHERE tool_calls.finished_at IS NULL)
+{HELD}"""  # noqa: S608 - constants
+
+FINISH_TOOL_CALL = f"""{CLAIMED}
+written AS (
+  UPDATE tool_calls c SET result = %(result)s, succeeded = %(succeeded)s, finished_at = now()
+    FROM claimed
+   WHERE c.execution_id = claimed.execution_id AND c.turn = %(turn)s AND c.number = %(number)s
+     AND c.finished_at IS NULL)
+{HELD}"""  # noqa: S608 - constants
+
+RECORD_VERDICTS = f"""{CLAIMED}
+written AS (
+  INSERT INTO verdicts (execution_id, cycle, number, validator, kind, code, explanation, issues)
+  SELECT claimed.execution_id, %(cycle)s, v.number, v.validator, v.kind, v.code, v.explanation, v.issues
+    FROM claimed, jsonb_to_recordset(%(verdicts)s)
+      AS v(number integer, validator text, kind text, code text, explanation text, issues jsonb)
+  ON CONFLICT (execution_id, cycle, number) DO NOTHING)
+{HELD}"""  # noqa: S608 - constants
+
+TURNS = """
+SELECT number, cycle, item, model, request_digest, request, answer, attempts
+  FROM turns WHERE execution_id = %(execution_id)s ORDER BY number
+"""
+TOOL_CALLS = """
+SELECT turn, number, call_id, name, arguments, result, succeeded, idempotency_key, attempts
+  FROM tool_calls WHERE execution_id = %(execution_id)s ORDER BY turn, number
+"""
+VERDICTS = """
+SELECT cycle, validator, kind, code, explanation, issues
+  FROM verdicts WHERE execution_id = %(execution_id)s ORDER BY cycle, number
+"""
+
+
+@dataclass(frozen=True)
+class JournalRows:
+    """Everything journalled of one execution, in order, as stored."""
+
+    turns: list[Row]
+    tool_calls: list[Row]
+    verdicts: list[Row]
+
+
+async def write(connection: Connection, claim: Claim, statement: str, values: dict[str, Any]) -> bool:
+    """Run one of the statements above. False: the claim is lost, and nothing was written."""
+    cursor = await connection.execute(statement, {**claim.parameters, **values})
+    row = await cursor.fetchone()
+    return row is not None and row["held"] == 1
+
+
+async def record_verdicts(
+    connection: Connection, claim: Claim, *, cycle: int, verdicts: Sequence[dict[str, Any]]
+) -> bool:
+    """Write a cycle's verdicts, numbered in their order of speaking. False: the claim is lost."""
+    numbered = [{"number": number, **verdict} for number, verdict in enumerate(verdicts, start=1)]
+    return await write(connection, claim, RECORD_VERDICTS, {"cycle": cycle, "verdicts": Jsonb(numbered)})
+
+
+async def read(connection: Connection, execution_id: int) -> JournalRows:
+    """The whole journal of one execution."""
+    values = {"execution_id": execution_id}
+    turns = await (await connection.execute(TURNS, values)).fetchall()
+    calls = await (await connection.execute(TOOL_CALLS, values)).fetchall()
+    verdicts = await (await connection.execute(VERDICTS, values)).fetchall()
+    return JournalRows(turns, calls, verdicts)

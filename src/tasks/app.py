@@ -1,0 +1,141 @@
+"""The queue's application: `PROCRASTINATE_APP=tasks.app.app procrastinate worker`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from procrastinate import App, PsycopgConnector, utils
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from service.database import RECONNECT_SECONDS
+from service.errors import SetupError
+from service.queue import QUEUE, TASK
+from service.settings import Settings
+from tasks.queue_worker import PatientJobManager, QueueWorker
+
+POOL_SIZE = 4
+POOL_TIMEOUT_SECONDS = 2.0
+
+
+class ExecutionsApp(App):
+    """Procrastinate's App with settings read when it is opened, a worker that outlives outages, and what our runs
+    need around it. Flags and environment variables of the stock command win over our settings."""
+
+    settings: Settings
+    run_ticket: Callable[[], Awaitable[None]]
+
+    def __init__(self) -> None:
+        super().__init__(connector=PsycopgConnector())
+        self._patient = PatientJobManager(self.connector)
+        self.job_manager = self._patient
+        self._queue_pool: AsyncConnectionPool[AsyncConnection[Any]] | None = None
+
+    def open_async(self, pool: Any = None) -> utils.AwaitableContext[App]:
+        """Opens without waiting for the database. Exits with 2 where none is named."""
+        return utils.AwaitableContext(open_coro=self._open, close_coro=self.close_async, return_value=self)
+
+    async def close_async(self) -> None:
+        """Close the queue's connections."""
+        await self.connector.close_async()
+        if self._queue_pool is not None:
+            await self._queue_pool.close()
+
+    async def run_worker_async(self, **options: Any) -> None:
+        """The worker until it is told to stop. Exits with 2 if a definition cannot be used, saying which."""
+        from service.definitions.registry import Registry
+
+        try:
+            registry = Registry.discover()
+        except SetupError as error:
+            _refuse(error)
+        await self._work(registry, options)
+
+    async def _work(self, registry: Any, options: dict[str, Any]) -> None:
+        from service.workers.store import WorkerDescription
+        from tasks.lifetime import Lifetime
+        from tasks.run_execution import run_ticket
+
+        worker = QueueWorker(self, **{**self._defaults(), **options})
+        description = WorkerDescription(
+            name=worker.worker_name or "worker",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            offers=registry.references(),
+            concurrency=worker.concurrency,
+        )
+        lifetime = Lifetime(self.settings, registry, description, worker)
+        self._patient.worker = worker
+        worker.registered, worker.on_stop = lifetime.registered, lifetime.told_to_stop
+        self.run_ticket = lambda: run_ticket(lifetime)
+        await lifetime.begin()
+        try:
+            await worker.run()
+        finally:
+            await lifetime.end()
+
+    def _defaults(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "queues": [QUEUE],
+            "name": settings.worker_name or f"{socket.gethostname()}-{os.getpid()}",
+            "concurrency": settings.worker_concurrency,
+            "fetch_job_polling_interval": settings.poll_seconds,
+            "shutdown_graceful_timeout": settings.drain_seconds,
+            "delete_jobs": "always",
+        }
+
+    async def _open(self) -> None:
+        try:
+            self.settings = _with_database(Settings.read())
+        except SetupError as error:
+            _refuse(error)
+        self._queue_pool = AsyncConnectionPool(
+            self.settings.direct_url,
+            min_size=1,
+            max_size=POOL_SIZE,
+            open=False,
+            timeout=POOL_TIMEOUT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            configure=_configure,
+            kwargs={"application_name": "agentic-worker-queue"},
+        )
+        await self._queue_pool.open(wait=False)
+        await self.connector.open_async(self._queue_pool)
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    await connection.set_autocommit(True)
+
+
+def _with_database(settings: Settings) -> Settings:
+    """Settings that name a database. Raises SetupError where none is set and none runs here."""
+    if settings.database_url:
+        return settings
+    from dataclasses import replace
+
+    from service.embedded import attach
+
+    url = attach(Path(settings.data_root) / "postgres")
+    if url is None:
+        raise SetupError("DATABASE_URL is not set and no `agentic up` runs here: set it, or start `agentic up`.")
+    return replace(settings, database_url=url)
+
+
+def _refuse(error: SetupError) -> NoReturn:
+    print(error.detail, file=sys.stderr)  # noqa: T201 - the stock command's own way of telling
+    raise SystemExit(2)
+
+
+app = ExecutionsApp()
+
+
+@app.task(name=TASK, queue=QUEUE)
+async def run_execution() -> None:
+    """One ticket: something may be startable."""
+    await app.run_ticket()

@@ -1,0 +1,80 @@
+"""The small loops of a worker beside its runs. Each waits out an outage and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from service.errors import Unavailable
+from service.executions import recovery, runtime
+from service.executions.runtime import Claim
+from service.files import store as files
+from service.workers import store as workers
+
+if TYPE_CHECKING:
+    from tasks.lifetime import Lifetime
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 1.0
+NUMBERING_POLL_SECONDS = 1.0
+NUMBERING_PAUSE_SECONDS = 0.01
+BLOBS_SECONDS = 60.0
+
+
+async def reconcile(lifetime: Lifetime) -> None:
+    """Give back what the database believes this worker to hold and it does not know of: the reply to a claim or a
+    fetch was lost. At the second look, because the first may fall between a commit and its reply."""
+    unknown_claims: set[Claim] = set()
+    unknown_jobs: set[int] = set()
+    while True:
+        await asyncio.sleep(RECONCILE_SECONDS)
+        identity = lifetime.identity
+        if identity is None:
+            continue
+        try:
+            async with lifetime.database.connection() as connection:
+                claims = await runtime.claims_of(connection, identity.worker_id) - lifetime.held.keys()
+                jobs = await workers.jobs_of(connection, identity.queue_worker_id) - lifetime.queue.job_ids()
+                for claim in claims & unknown_claims:
+                    log.warning("giving back an unknown claim", extra={"execution_id": claim.execution_id})
+                    await runtime.release(connection, claim)
+                    lifetime.notifier.ticket_added()
+                if stale := jobs & unknown_jobs:
+                    await workers.delete_jobs_of(connection, identity.queue_worker_id, sorted(stale))
+        except Unavailable:
+            continue
+        unknown_claims, unknown_jobs = claims, jobs
+
+
+async def number_events(lifetime: Lifetime) -> None:
+    """Give committed events their positions: soon after this worker added one, else once a second."""
+    while True:
+        try:
+            async with asyncio.timeout(NUMBERING_POLL_SECONDS):
+                await lifetime.events_added.wait()
+        except TimeoutError:
+            pass
+        lifetime.events_added.clear()
+        try:
+            async with lifetime.database.connection() as connection:
+                if await recovery.number_events(connection):
+                    lifetime.events_added.set()  # there may be more, or some that committed meanwhile
+            await asyncio.sleep(NUMBERING_PAUSE_SECONDS)
+        except Unavailable:
+            await asyncio.sleep(NUMBERING_POLL_SECONDS)
+
+
+async def sweep_blobs(lifetime: Lifetime) -> None:
+    """Once a minute, delete a page of the uploaded bytes that no execution came to refer to."""
+    after_id = 0
+    while True:
+        await asyncio.sleep(BLOBS_SECONDS)
+        try:
+            async with lifetime.database.transaction() as connection:
+                deleted, after_id = await files.sweep_unreferenced(connection, after_id=after_id)
+        except Unavailable:
+            continue
+        if deleted:
+            log.info("unreferenced uploads deleted", extra={"blobs": deleted})

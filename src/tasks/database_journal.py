@@ -1,0 +1,195 @@
+"""The journal of a run in the database. Every write waits out an outage with what it has in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from service.conversations import journal_store
+from service.database import Connection, Database
+from service.definitions.verdicts import Issue, Reject, Retry, Spoken
+from service.executions.runtime import Claim
+from tasks.journal import LostClaim, RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
+from tasks.llm.protocol import Answer, Message
+from tasks.outage import outlast
+from tasks.storable import clean, clean_text
+
+LARGEST_REQUEST_BYTES = 4 * 1024 * 1024
+CUT = "\n[cut in this record]"
+
+
+class ToldToStop(LostClaim):
+    """The worker is stopping and the run stands between two steps: it goes on in another worker."""
+
+
+class DatabaseJournal:
+    """The Journal of one claim. `is_stopping` is asked before each new step."""
+
+    def __init__(self, database: Database, claim: Claim, *, is_stopping: Callable[[], bool]) -> None:
+        self._database = database
+        self._claim = claim
+        self._is_stopping = is_stopping
+        self._turn_attempts: dict[int, int] = {}
+        self._call_attempts: dict[tuple[int, int], int] = {}
+
+    async def load(self) -> RunRecord:
+        """Everything journalled so far, by whichever worker."""
+
+        async def read(connection: Connection) -> journal_store.JournalRows:
+            return await journal_store.read(connection, self._claim.execution_id)
+
+        rows = await outlast(self._database, read)
+        self._turn_attempts = {row["number"]: row["attempts"] for row in rows.turns}
+        self._call_attempts = {(row["turn"], row["number"]): row["attempts"] for row in rows.tool_calls}
+        return _record(rows)
+
+    async def start_turn(self, turn: TurnStart) -> None:
+        """Attempts are counted from what was loaded, so that repeating this statement counts nothing."""
+        self._leave_if_stopping()
+        values = {
+            "number": turn.number,
+            "cycle": turn.cycle,
+            "item": None if turn.item is None else clean_text(turn.item),
+            "model": turn.model,
+            "digest": turn.request_digest,
+            "request": _encode_request(turn.added),
+            "attempts": self._turn_attempts.get(turn.number, 0) + 1,
+        }
+        await self._write(journal_store.START_TURN, values)
+
+    async def finish_turn(self, number: int, answer: Answer) -> None:
+        """The whole answer is kept: a resumed run goes on from it without asking the model again."""
+        values = {
+            "number": number,
+            "answer": _encode(answer),
+            "model": clean_text(answer.model),
+            "finish_reason": answer.finish_reason,
+            "input_tokens": answer.usage.input_tokens,
+            "cached_tokens": answer.usage.cached_tokens,
+            "output_tokens": answer.usage.output_tokens,
+        }
+        await self._write(journal_store.FINISH_TURN, values)
+
+    async def start_tool_call(self, call: ToolCallStart) -> None:
+        """Written before the tool runs, so that a tool that kills its worker is known by name."""
+        self._leave_if_stopping()
+        values = {
+            "turn": call.turn,
+            "number": call.number,
+            "call_id": clean_text(call.call_id),
+            "name": clean_text(call.name),
+            "arguments": call.arguments.encode("utf-8", "replace"),
+            "key": call.idempotency_key,
+            "attempts": self._call_attempts.get((call.turn, call.number), 0) + 1,
+        }
+        await self._write(journal_store.START_TOOL_CALL, values)
+
+    async def finish_tool_call(self, call: ToolCallStart, *, result: str, succeeded: bool) -> None:
+        """`result` is JSON text; it is kept as bytes."""
+        values = {
+            "turn": call.turn,
+            "number": call.number,
+            "result": result.encode("utf-8", "replace"),
+            "succeeded": succeeded,
+        }
+        await self._write(journal_store.FINISH_TOOL_CALL, values)
+
+    async def record_verdicts(self, cycle: int, spoken: Sequence[Spoken]) -> None:
+        """All verdicts of a cycle at once, in their order of speaking."""
+        verdicts = [_verdict_row(each) for each in spoken]
+
+        async def write(connection: Connection) -> bool:
+            return await journal_store.record_verdicts(connection, self._claim, cycle=cycle, verdicts=verdicts)
+
+        if not await outlast(self._database, write):
+            raise LostClaim
+
+    async def _write(self, statement: str, values: dict[str, Any]) -> None:
+        async def write(connection: Connection) -> bool:
+            return await journal_store.write(connection, self._claim, statement, values)
+
+        if not await outlast(self._database, write):
+            raise LostClaim
+
+    def _leave_if_stopping(self) -> None:
+        if self._is_stopping():
+            raise ToldToStop
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(clean(msgspec.to_builtins(value)))
+
+
+def _encode_request(added: tuple[Message, ...]) -> bytes:
+    """JSON of the messages; a text that makes the record too large is cut in the record, not in the prompt."""
+    encoded = _encode(added)
+    if len(encoded) <= LARGEST_REQUEST_BYTES:
+        return encoded
+    longest = LARGEST_REQUEST_BYTES // (4 * len(added))
+    cut = [
+        msgspec.structs.replace(message, text=message.text[:longest] + CUT) if len(message.text) > longest else message
+        for message in added
+    ]
+    return _encode(cut)
+
+
+def _verdict_row(spoken: Spoken) -> dict[str, Any]:
+    row: dict[str, Any] = {"validator": spoken.validator, "kind": "accept", "issues": []}
+    match spoken.verdict:
+        case Retry(issues=issues):
+            row |= {"kind": "retry", "issues": [_issue(issue) for issue in issues]}
+        case Reject(explanation=explanation, code=code):
+            row |= {"kind": "reject", "code": code, "explanation": explanation}
+    cleaned: dict[str, Any] = clean(row)
+    return cleaned
+
+
+def _issue(issue: Issue) -> dict[str, Any]:
+    return {
+        "path": issue.path,
+        "message": issue.message,
+        "hint": issue.hint,
+        "narrow": None if issue.narrow is None else dict(issue.narrow),
+    }
+
+
+def _record(rows: journal_store.JournalRows) -> RunRecord:
+    calls: defaultdict[int, list[ToolCallRecord]] = defaultdict(list)
+    for row in rows.tool_calls:
+        calls[row["turn"]].append(_call(row))
+    return RunRecord(
+        turns=tuple(_turn(row, tuple(calls[row["number"]])) for row in rows.turns),
+        verdicts=tuple(VerdictRecord(**{**row, "issues": tuple(row["issues"])}) for row in rows.verdicts),
+    )
+
+
+def _turn(row: dict[str, Any], calls: tuple[ToolCallRecord, ...]) -> TurnRecord:
+    start = TurnStart(
+        number=row["number"],
+        cycle=row["cycle"],
+        item=row["item"],
+        model=row["model"],
+        request_digest=row["request_digest"],
+        added=msgspec.json.decode(row["request"], type=tuple[Message, ...]),
+    )
+    answer = None if row["answer"] is None else msgspec.json.decode(row["answer"], type=Answer)
+    return TurnRecord(start=start, answer=answer, calls=calls)
+
+
+def _call(row: dict[str, Any]) -> ToolCallRecord:
+    start = ToolCallStart(
+        turn=row["turn"],
+        number=row["number"],
+        call_id=row["call_id"],
+        name=row["name"],
+        arguments=row["arguments"].decode(),
+        idempotency_key=row["idempotency_key"],
+    )
+    result = None if row["result"] is None else row["result"].decode()
+    return ToolCallRecord(start=start, result=result, succeeded=row["succeeded"])

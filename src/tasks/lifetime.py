@@ -1,0 +1,118 @@
+"""What a worker process has for as long as it lives: database, models, definitions, lease, sweep, and its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Protocol
+
+from service.database import Database
+from service.definitions.registry import Registry
+from service.executions.recovery import Swept
+from service.executions.runtime import Claim
+from service.queue import Notifier
+from service.settings import Settings
+from service.workers.store import Identity, WorkerDescription
+from tasks.attached_files import FileTexts
+from tasks.chores import number_events, reconcile, sweep_blobs
+from tasks.lease import Lease
+from tasks.llm.models import Models
+from tasks.sweep import Sweeper
+
+log = logging.getLogger(__name__)
+
+
+class Queue(Protocol):
+    """What we ask of the queue's worker: which tickets it has in hand, and that it takes on a new number."""
+
+    def job_ids(self) -> set[int]: ...
+
+    def adopt(self, queue_worker_id: int) -> None: ...
+
+
+class Lifetime:
+    """Everything that must outlast the last run: ended only after the queue has stopped."""
+
+    def __init__(self, settings: Settings, registry: Registry, description: WorkerDescription, queue: Queue) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.offers = tuple(description.offers)
+        self.queue = queue
+        self.database = Database(settings, application_name="agentic-worker")
+        self.notifier = Notifier(self.database)
+        self.models = Models(settings)
+        self.files = FileTexts(settings, self.database)
+        self.is_stopping = False
+        self.identity: Identity | None = None
+        self.held: dict[Claim, asyncio.Task[object]] = {}
+        self.events_added = asyncio.Event()
+        self._identified = asyncio.Event()
+        self._lease = Lease(
+            settings.direct_url, description, lease_seconds=settings.lease_seconds, on_identity=self._identify
+        )
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def begin(self) -> None:
+        """Start everything; returns at once, also without a database."""
+        await self.database.open()
+        self._lease.start()
+        sweeper = Sweeper(self.settings, on_swept=self._swept)
+        for name, coroutine in (
+            ("sweep", sweeper.run()),
+            ("reconcile", reconcile(self)),
+            ("number events", number_events(self)),
+            ("sweep blobs", sweep_blobs(self)),
+        ):
+            self._loops.append(_keep(name, coroutine))
+
+    async def end(self) -> None:
+        """Give up the lease, then the rest. What could not be given back is found by the others' sweep."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._lease.end()
+        await self.notifier.close()
+        await self.models.close()
+        await self.database.close()
+
+    async def registered(self) -> Identity:
+        """This worker's identity, as soon as the database has given one."""
+        await self._identified.wait()
+        assert self.identity is not None
+        return self.identity
+
+    def told_to_stop(self) -> None:
+        """From here on a run that stands between two steps gives its execution back."""
+        self.is_stopping = True
+
+    def _identify(self, identity: Identity) -> None:
+        is_first = self.identity is None
+        self.identity = identity
+        self._identified.set()
+        if is_first:
+            return
+        self.queue.adopt(identity.queue_worker_id)
+        for task in self.held.values():
+            task.cancel("swept")
+
+    def _swept(self, swept: Swept) -> None:
+        if swept.tickets_added:
+            self.notifier.ticket_added()
+        if swept.events_added:
+            self.events_added.set()
+        if swept.returned or swept.ended:
+            log.warning("executions of dead workers", extra={"returned": swept.returned, "ended": swept.ended})
+
+
+def _keep(name: str, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    task = asyncio.ensure_future(coroutine)
+    task.set_name(name)
+    task.add_done_callback(_complain)
+    return task
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """These loops outlive outages; one that ended otherwise is a defect, and should not end in silence."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended", task.get_name(), exc_info=error)

@@ -1,0 +1,60 @@
+"""Waiting out a database outage: what a run has in hand is kept in memory until the database takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from service.database import Connection, Database
+from service.errors import Unavailable
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 1.0
+REFUSED_CLASS = "54"  # program limit exceeded: psycopg files it under outages, but it would fail for ever
+
+
+def pauses(attempt: int) -> float:
+    """Seconds to wait after this many failed attempts: doubling, at most one second, spread over its upper half."""
+    longest = min(FIRST_PAUSE_SECONDS * 2.0 ** min(attempt, 10), LONGEST_PAUSE_SECONDS)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+async def outlast(database: Database, operation: Callable[[Connection], Awaitable[T]]) -> T:
+    """Do it, and do it again for as long as the database is away. It must be safe to repeat: a reply may be lost
+    after the commit. Ends by success, by another error, or by being cancelled."""
+    attempt = 0
+    while True:
+        try:
+            async with database.connection() as connection:
+                return await operation(connection)
+        except Unavailable as error:
+            if is_refusal(error.__cause__):
+                raise
+        await asyncio.sleep(pauses(attempt))
+        attempt += 1
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether the database refused the statement for its size, and would again."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(REFUSED_CLASS)
+
+
+def direct_conninfo(url: str, application_name: str) -> str:
+    """The URL with parameters, where it has none of its own, that make a connection notice a host that went silent."""
+    watchful: dict[str, str | int | None] = {
+        "application_name": application_name,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+    }
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    return make_conninfo(url, **{**watchful, **given})

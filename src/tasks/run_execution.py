@@ -1,0 +1,181 @@
+"""The job: claim whichever execution is next, resume it from its journal, run the loop, record the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, assert_never
+
+import msgspec
+
+from service.database import Connection
+from service.definitions.context import RunContext
+from service.definitions.failures import MEANINGS, Failed, FailureCode, Finished, Outcome
+from service.errors import Unavailable
+from service.executions import runtime
+from service.executions.runtime import Claim, Ended, LoadedExecution
+from tasks import loop
+from tasks.conversation import Conversation
+from tasks.data_set import CatalogueDataSet
+from tasks.database_journal import DatabaseJournal, ToldToStop
+from tasks.journal import LostClaim
+from tasks.llm.protocol import ModelError
+from tasks.outage import is_refusal, outlast, pauses
+from tasks.storable import clean, clean_text
+
+if TYPE_CHECKING:
+    from tasks.lifetime import Lifetime
+
+log = logging.getLogger(__name__)
+
+GIVE_BACK_SECONDS = 4.0
+"""How long a cancelled run tries to give its execution back; after that the sweep finds it."""
+
+
+async def run_ticket(lifetime: Lifetime) -> None:
+    """One ticket, one run. A ticket that finds nothing startable ends; so does one that comes during a stop."""
+    claim = await _claim(lifetime)
+    if claim is None:
+        return
+    lifetime.events_added.set()
+    task = asyncio.current_task()
+    assert task is not None
+    lifetime.held[claim] = task
+    try:
+        await _hold(lifetime, claim, task)
+    finally:
+        del lifetime.held[claim]
+
+
+async def _claim(lifetime: Lifetime) -> Claim | None:
+    async def claim(connection: Connection) -> tuple[Claim | None, bool]:
+        identity = await lifetime.registered()
+        return await runtime.claim(connection, identity.worker_id, lifetime.offers)
+
+    if lifetime.is_stopping:
+        return None
+    claimed, ticket_added = await outlast(lifetime.database, claim)
+    if ticket_added:
+        lifetime.notifier.ticket_added()
+    return claimed
+
+
+async def _hold(lifetime: Lifetime, claim: Claim, task: asyncio.Task[object]) -> None:
+    """Run it to its outcome, or to where the claim ends otherwise."""
+    about = {"execution_id": claim.execution_id, "epoch": claim.epoch}
+    log.info("execution claimed", extra=about)
+    try:
+        outcome = await _outcome(lifetime, claim)
+        await _record(lifetime, claim, outcome)
+        log.info("execution ended", extra={**about, "outcome": type(outcome).__name__.lower()})
+    except ToldToStop:
+        await _give_back(lifetime, claim)
+        log.info("execution given back", extra=about)
+    except LostClaim:
+        log.warning("claim lost; nothing more is written", extra=about)
+    except asyncio.CancelledError as cancelled:
+        if cancelled.args == (SWEPT,):
+            task.uncancel()
+            log.warning("claim lost with the worker's identity", extra=about)
+            return
+        await _give_back(lifetime, claim)
+        log.info("execution given back", extra=about)
+        raise
+
+
+async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
+    """The run's end. Any exception becomes runtime_error here and only here."""
+    attempt = 0
+    while True:
+        try:
+            return await _run(lifetime, claim)
+        except LostClaim:
+            raise
+        except ModelError as error:
+            return Failed(FailureCode.RUNTIME_ERROR, error.explanation, retryable=error.retryable)
+        except Exception as error:
+            if not isinstance(error, Unavailable) or is_refusal(error.__cause__):
+                log.exception("execution raised", extra={"execution_id": claim.execution_id})
+                return _runtime_error(error)
+        # The database went away under a tool: what is journalled is kept, the call is repeated under its own key.
+        await asyncio.sleep(pauses(attempt))
+        attempt += 1
+
+
+async def _run(lifetime: Lifetime, claim: Claim) -> Outcome:
+    async def load(connection: Connection) -> LoadedExecution:
+        return await runtime.load(connection, claim.execution_id)
+
+    loaded = await outlast(lifetime.database, load)
+    definition = lifetime.registry.get(loaded.definition_key, loaded.definition_version)
+    if definition is None:
+        raise LookupError(f"{loaded.definition_key}@{loaded.definition_version} is not installed here")
+    journal = DatabaseJournal(lifetime.database, claim, is_stopping=lambda: lifetime.is_stopping)
+    record = await journal.load()
+    conversation = Conversation(
+        definition=definition,
+        model=await lifetime.models.get(loaded.agent_model or definition.model or lifetime.settings.model),
+        journal=journal,
+        context=await _context(lifetime, claim, loaded),
+        max_answer_bytes=lifetime.settings.max_answer_bytes,
+        turn_seconds=lifetime.settings.turn_seconds,
+    )
+    return await loop.run(definition, loaded.input, conversation, record)
+
+
+async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) -> RunContext:
+    return RunContext(
+        data_set=CatalogueDataSet(lifetime.database, loaded.data_set_id, loaded.data_set_name),
+        files=await lifetime.files.of_conversation(loaded.conversation_id),
+        execution_id=claim.execution_id,
+        deadline=loaded.deadline,
+    )
+
+
+async def _record(lifetime: Lifetime, claim: Claim, outcome: Outcome) -> None:
+    outcome = _storable(outcome)
+
+    async def record(connection: Connection) -> Ended:
+        return await runtime.record_outcome(connection, claim, outcome)
+
+    ended = await outlast(lifetime.database, record)
+    if not ended.is_recorded:
+        raise LostClaim
+    lifetime.events_added.set()
+    if ended.ticket_added:
+        lifetime.notifier.ticket_added()
+
+
+async def _give_back(lifetime: Lifetime, claim: Claim) -> None:
+    async def release(connection: Connection) -> bool:
+        return await runtime.release(connection, claim)
+
+    try:
+        async with asyncio.timeout(GIVE_BACK_SECONDS):
+            await outlast(lifetime.database, release)
+    except TimeoutError:
+        log.warning("execution could not be given back", extra={"execution_id": claim.execution_id})
+        return
+    lifetime.events_added.set()
+    lifetime.notifier.ticket_added()
+
+
+def _runtime_error(error: Exception) -> Failed:
+    """The text of an exception may hold anything; its class says enough, the log has the rest."""
+    meaning, retryable = MEANINGS[FailureCode.RUNTIME_ERROR]
+    explanation = f"{meaning} ({type(error).__name__}). The worker's log has the details."
+    return Failed(FailureCode.RUNTIME_ERROR, explanation, retryable=retryable)
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    match outcome:
+        case Finished(result=result, cycles=cycles):
+            return Finished(clean(msgspec.to_builtins(result)), cycles=cycles)
+        case Failed(code=code, explanation=explanation, retryable=retryable, cycles=cycles):
+            return Failed(str(code), clean_text(explanation), retryable=retryable, cycles=cycles)
+        case _ as never:
+            assert_never(never)
+
+
+SWEPT = "swept"
+"""The message of the cancellation that tells a run that its worker was taken for dead."""
