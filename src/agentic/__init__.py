@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agentic import own_packages  # first: it makes sure that the next imports find our packages
 from service.definitions.context import (
     AttachedFile,
     DataSet,
@@ -62,6 +63,7 @@ _FOR_TESTS = frozenset({"MemoryDataSet", "Played", "play", "play_async"})
 def __getattr__(name: str) -> Any:
     """The names for tests, loaded when asked for: the API imports definitions too and never needs the loop."""
     if name in _FOR_TESTS:
+        own_packages.claim(strictly=True)
         import tasks.testing
 
         return getattr(tasks.testing, name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 
 from service.definitions.definition import AnyDefinition, Definition
@@ -15,10 +16,11 @@ GROUP = "agentic.definitions"
 
 @dataclass(frozen=True)
 class Source:
-    """An entry point of a package, what it holds, and what is wrong with it."""
+    """An entry point of a package, the module it names, what it holds, and what is wrong with it."""
 
     package: str
     entry_point: str
+    module: str
     definitions: tuple[AnyDefinition, ...] = ()
     problems: tuple[str, ...] = field(default=())
 
@@ -46,7 +48,7 @@ class Registry:
     @classmethod
     def of(cls, *definitions: AnyDefinition) -> Registry:
         """These definitions, checked as installed ones are: for tests and for embedding."""
-        return cls._checked([_checked_source("given", "given", definitions)])
+        return cls._checked([_checked_source(Source("given", "given", "given"), definitions)])
 
     @classmethod
     def _checked(cls, found: Sequence[Source]) -> Registry:
@@ -85,7 +87,8 @@ class Registry:
 def sources(package: str | None = None) -> list[Source]:
     """Every entry point of the group, or those of one package, loaded and checked; never raises for what is wrong."""
     points = sorted(entry_points(group=GROUP), key=lambda point: (package_of(point), point.name))
-    return [_load(point) for point in points if package in (None, package_of(point))]
+    wanted = None if package is None else _normal(package)
+    return [_load(point) for point in points if wanted in (None, _normal(package_of(point)))]
 
 
 def package_of(point: EntryPoint) -> str:
@@ -106,23 +109,27 @@ def duplicates(found: Sequence[Source]) -> list[str]:
     ]
 
 
+def _normal(name: str) -> str:
+    """A distribution's name in the one spelling that stands for all of them."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _load(point: EntryPoint) -> Source:
+    source = Source(package_of(point), point.name, point.module)
     try:
         loaded = point.load()
     except Exception as error:  # noqa: BLE001 - importing a foreign package may raise anything; it must be named
         lines = str(error).strip().splitlines() or [""]
-        return Source(
-            package_of(point), point.name, problems=(f"fails to import: {type(error).__name__}: {lines[-1]}",)
-        )
-    return _checked_source(package_of(point), point.name, loaded)
+        return replace(source, problems=(f"fails to import: {type(error).__name__}: {lines[-1]}",))
+    return _checked_source(source, loaded)
 
 
-def _checked_source(package: str, entry_point: str, loaded: object) -> Source:
+def _checked_source(source: Source, loaded: object) -> Source:
     found = (loaded,) if isinstance(loaded, Definition) else loaded
     if not isinstance(found, Iterable) or isinstance(found, str | bytes):
-        return Source(package, entry_point, problems=(f"is {type(loaded).__name__}, not a Definition or several",))
+        return replace(source, problems=(f"is {type(loaded).__name__}, not a Definition or several",))
     parts = tuple(found)
     strays = [f"holds {type(part).__name__}, not a Definition" for part in parts if not isinstance(part, Definition)]
     definitions = tuple(part for part in parts if isinstance(part, Definition))
     wrong = [f"{definition.reference} {mistake}" for definition in definitions for mistake in mistakes(definition)]
-    return Source(package, entry_point, definitions, tuple(strays + wrong))
+    return replace(source, definitions=definitions, problems=tuple(strays + wrong))
