@@ -26,7 +26,7 @@ async def identify_all(uploads: Sequence[SpooledUpload], limits: FileLimits) -> 
 async def keep(
     database: Database, uploads: Sequence[SpooledUpload], identified: Sequence[tuple[str, str]]
 ) -> list[NewFile]:
-    """Commit the bytes of judged uploads, in short transactions, for `store.add_references` to refer to.
+    """Commit the bytes of judged uploads, in short transactions, for an accept to refer to.
 
     To be called when all else about the request is valid. What a failure leaves behind is unreferenced, and swept.
     """

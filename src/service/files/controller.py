@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from litestar import Controller, HttpMethod, Request, Response, get, route
+from litestar import Controller, HttpMethod, Response, get, route
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from service.accounts.access import Principal
-from service.database import Database
+from service.accounts.gate import AccountRequest
 from service.errors import NotFound
 from service.files import store
 from service.files.download import file_response
 from service.files.kinds import supported_extensions
 from service.files.models import SupportedFileTypes
+from service.provided import Database
 from service.wire import Id
 
 
@@ -32,8 +32,8 @@ class FilesController(Controller):
     )
     async def download(
         self,
-        request: Request[Principal, Any, Any],
-        database: Database,
+        request: AccountRequest,
+        database: NamedDependency[Database],
         conversation_id: Id,
         filename: FromPath[str],
     ) -> Response[bytes] | Stream:

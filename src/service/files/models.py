@@ -6,8 +6,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.files.store import StoredFile
-
 
 class FileOut(msgspec.Struct, kw_only=True):
     """A file of an execution, fields in the guide's order."""
@@ -16,15 +14,6 @@ class FileOut(msgspec.Struct, kw_only=True):
     filename: str
     file_url: str
     content_type: str
-
-    @classmethod
-    def of(cls, file: StoredFile) -> FileOut:
-        return cls(
-            id=file.id,
-            filename=file.filename,
-            file_url=file_url(file.conversation_id, file.filename),
-            content_type=file.content_type,
-        )
 
 
 class SupportedFileTypes(msgspec.Struct, kw_only=True):

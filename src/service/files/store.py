@@ -1,7 +1,7 @@
 """The SQL of files: bytes in chunks, the references that conversations hold to them, and their text.
 
-Bytes are committed first, in short transactions, as blobs that nothing refers to; the references are added in the
-transaction that accepts the execution. A sweep removes blobs that nothing came to refer to.
+Bytes are committed first, in short transactions, as blobs that nothing refers to; the statement that accepts an
+execution adds the references. A sweep removes blobs that nothing came to refer to.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from service.database import Connection, Database, Row
-from service.errors import Unavailable
 
 CHUNK_BYTES = 256 * 1024
 CHUNKS_PER_COMMIT = 4
+MAX_LISTED = 1000
 UNREFERENCED_SECONDS = 3600.0
 """How long a blob may stay without a reference: far longer than any request that is about to add one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewFile:
-    """A file whose bytes are committed, about to be referred to; its name is clean and unique in its conversation."""
+    """A file whose bytes are committed, for an accept to refer to; its name is clean and unique in its conversation."""
 
     blob_id: int
     filename: str
@@ -53,17 +53,6 @@ class StoredText:
 INSERT_BLOB = "INSERT INTO blobs (size_bytes, sha256) VALUES (%(size_bytes)s, %(sha256)s) RETURNING id"
 INSERT_CHUNK = "INSERT INTO blob_chunks (blob_id, number, data) VALUES (%(blob_id)s, %(number)s, %(data)s)"
 SELECT_CHUNK = "SELECT data FROM blob_chunks WHERE blob_id = %(blob_id)s AND number = %(number)s"
-# The lock makes a sweep that has the row wait; a blob that it took first is missing here, and is noticed.
-INSERT_FILES = """
-    INSERT INTO files (conversation_id, account_id, blob_id, filename, content_type)
-    SELECT %(conversation_id)s, %(account_id)s, blobs.id, given.filename, given.content_type
-      FROM unnest(%(blob_ids)s::bigint[], %(filenames)s::text[], %(content_types)s::text[])
-           WITH ORDINALITY AS given (blob_id, filename, content_type, position)
-      JOIN blobs ON blobs.id = given.blob_id
-     ORDER BY given.position
-       FOR KEY SHARE OF blobs
-    RETURNING id, conversation_id, filename, content_type, blob_id
-"""
 _FILE = """
     SELECT files.id, files.conversation_id, files.filename, files.content_type,
            files.blob_id, blobs.size_bytes, blobs.sha256
@@ -73,7 +62,7 @@ SELECT_FILE = _FILE + (
     " WHERE files.conversation_id = %(conversation_id)s AND files.filename = %(filename)s"
     " AND (%(account_id)s::bigint IS NULL OR files.account_id = %(account_id)s)"
 )
-SELECT_FILES = _FILE + " WHERE files.conversation_id = ANY(%(conversation_ids)s) ORDER BY files.id LIMIT %(limit)s"
+SELECT_FILES = _FILE + " WHERE files.conversation_id = %(conversation_id)s ORDER BY files.id LIMIT %(limit)s"
 SELECT_TEXT = """
     SELECT text, text_characters AS characters, text_truncated AS is_cut, text_problem AS problem
       FROM files WHERE id = %(file_id)s AND text_at IS NOT NULL
@@ -115,32 +104,6 @@ async def insert_chunks(connection: Connection, blob_id: int, *, first_number: i
     await connection.cursor().executemany(INSERT_CHUNK, rows)
 
 
-async def add_references(
-    connection: Connection, *, conversation_id: int, account_id: int, files: Sequence[NewFile]
-) -> list[int]:
-    """Make committed blobs files of a conversation, in the order given, and return the ids of the files.
-
-    To be called inside the transaction that accepts the execution. Raises Unavailable if a blob is gone: the request
-    took over an hour, and the sweep had it first.
-    """
-    if not files:
-        return []
-    cursor = await connection.execute(
-        INSERT_FILES,
-        {
-            "conversation_id": conversation_id,
-            "account_id": account_id,
-            "blob_ids": [file.blob_id for file in files],
-            "filenames": [file.filename for file in files],
-            "content_types": [file.content_type for file in files],
-        },
-    )
-    ids = sorted(int(row["id"]) for row in await cursor.fetchall())
-    if len(ids) != len(files):
-        raise Unavailable("The uploaded files were given up before the request was complete; send it again.")
-    return ids
-
-
 async def find_file(
     connection: Connection, *, conversation_id: int, filename: str, account_id: int | None
 ) -> StoredFile | None:
@@ -150,9 +113,9 @@ async def find_file(
     return None if row is None else StoredFile(**row)
 
 
-async def list_files(connection: Connection, conversation_ids: Sequence[int], *, limit: int = 1000) -> list[StoredFile]:
-    """The files of these conversations, in the order they were sent. The caller has checked whose they are."""
-    given = {"conversation_ids": list(conversation_ids), "limit": limit}
+async def list_files(connection: Connection, conversation_id: int) -> list[StoredFile]:
+    """The files of a conversation, in the order they were sent. The caller has checked whose it is."""
+    given = {"conversation_id": conversation_id, "limit": MAX_LISTED}
     rows = await (await connection.execute(SELECT_FILES, given)).fetchall()
     return [StoredFile(**row) for row in rows]
 
@@ -191,7 +154,8 @@ async def sweep_unreferenced(
     """Look at the next `limit` blobs and delete those that are old and unreferenced; needs a transaction.
 
     Returns how many were deleted and the `after_id` of the next call: 0 when the end was reached. Safe beside an
-    accept that refers to the same blob: candidates are locked first, and judged again in the statement that deletes.
+    accept that refers to the same blob: candidates are locked first, and judged again in the statement that deletes,
+    and an accept that comes later fails on its foreign key.
     """
     given = {"after_id": after_id, "limit": limit, "age_seconds": age_seconds}
     page = _found(await (await connection.execute(SELECT_UNREFERENCED, given)).fetchone())

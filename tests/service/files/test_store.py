@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from service.database import Connection, Database
-from service.errors import Unavailable
 from service.files import store
 from service.files.actions import keep
 from service.files.multipart import SpooledUpload
@@ -45,9 +44,14 @@ async def keep_one(database: Database, data: bytes, filename: str = "a.txt") -> 
     return kept
 
 
-async def refer(connection: Connection, ids: tuple[int, int], *files: NewFile) -> list[int]:
-    account, conversation = ids
-    return await store.add_references(connection, conversation_id=conversation, account_id=account, files=files)
+async def refer(connection: Connection, ids: tuple[int, int], *files: NewFile) -> None:
+    """What an accept does."""
+    for file in files:
+        await connection.execute(
+            "INSERT INTO files (account_id, conversation_id, blob_id, filename, content_type)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            [*ids, file.blob_id, file.filename, file.content_type],
+        )
 
 
 async def read(database: Database, blob_id: int, start: int, stop: int) -> bytes:
@@ -119,34 +123,18 @@ def test_read_chunks_when_a_chunk_is_missing_then_fails_rather_than_skips(
         with_database(settings, use)
 
 
-def test_add_references_when_blobs_are_kept_then_they_are_the_conversations_files_in_order(
+def test_list_files_when_a_conversation_has_files_then_gives_them_in_the_order_sent(
     settings: Settings, conversation: tuple[int, int]
 ) -> None:
-    async def use(database: Database) -> tuple[list[int], list[store.StoredFile]]:
+    async def use(database: Database) -> list[store.StoredFile]:
         files = [await keep_one(database, b"bytes", name) for name in ("b.txt", "a.txt", "ü.txt")]
         async with database.transaction() as connection:
-            ids = await refer(connection, conversation, *reversed(files))
-        async with database.connection() as connection:
-            return ids, await store.list_files(connection, [conversation[1]])
+            await refer(connection, conversation, *reversed(files))
+            return await store.list_files(connection, conversation[1])
 
-    ids, listed = with_database(settings, use)
-    assert [file.id for file in listed] == ids
+    listed = with_database(settings, use)
     assert [file.filename for file in listed] == ["ü.txt", "a.txt", "b.txt"]
-    assert listed[0].size_bytes == 5
-
-
-def test_add_references_when_a_blob_was_swept_then_is_unavailable_and_adds_nothing(
-    settings: Settings, conversation: tuple[int, int], connection: psycopg.Connection
-) -> None:
-    async def use(database: Database) -> None:
-        kept = await keep_one(database, b"bytes")
-        gone = NewFile(blob_id=kept.blob_id + 1, filename="b.txt", content_type="text/plain")
-        async with database.transaction() as transaction:
-            await refer(transaction, conversation, kept, gone)
-
-    with pytest.raises(Unavailable, match="send it again"):
-        with_database(settings, use)
-    assert connection.execute("SELECT count(*) FROM files").fetchone() == (0,)
+    assert (listed[0].size_bytes, listed[0].sha256) == (5, hashlib.sha256(b"bytes").digest())
 
 
 def test_find_file_when_it_is_another_accounts_then_is_absent(
@@ -181,7 +169,8 @@ def test_save_text_when_saved_twice_then_the_first_stays(settings: Settings, con
     async def use(database: Database) -> tuple[StoredText | None, bool, bool, StoredText | None]:
         kept = await keep_one(database, b"bytes")
         async with database.transaction() as connection:
-            (file_id,) = await refer(connection, conversation, kept)
+            await refer(connection, conversation, kept)
+            file_id = (await store.list_files(connection, conversation[1]))[0].id
             before = await store.load_text(connection, file_id)
             saved = [await store.save_text(connection, file_id, text) for text in (first, second)]
             return before, saved[0], saved[1], await store.load_text(connection, file_id)
@@ -230,7 +219,7 @@ def test_sweep_when_an_accept_refers_at_the_same_time_then_leaves_the_blob(
     assert connection.execute("SELECT count(*) FROM files JOIN blobs ON blobs.id = blob_id").fetchone() == (1,)
 
 
-def test_sweep_when_it_has_the_blob_first_then_the_accept_is_told(
+def test_sweep_when_it_has_the_blob_first_then_the_accept_fails_on_its_foreign_key(
     settings: Settings, conversation: tuple[int, int], connection: psycopg.Connection
 ) -> None:
     async def use(database: Database) -> None:
@@ -243,7 +232,7 @@ def test_sweep_when_it_has_the_blob_first_then_the_accept_is_told(
             await _until_blocked(connection)
         await accepting
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
         with_database(settings, use)
 
 
@@ -281,7 +270,7 @@ async def _until_blocked(connection: psycopg.Connection) -> None:
             {"conversation_id": 1, "filename": "a", "account_id": 1},
             "files_conversation_id_filename_key",
         ),
-        (store.SELECT_FILES, {"conversation_ids": [1], "limit": 9}, "files_conversation_id_filename_key"),
+        (store.SELECT_FILES, {"conversation_id": 1, "limit": 9}, "files_conversation_id_filename_key"),
         (store.SELECT_CHUNK, {"blob_id": 1, "number": 1}, "blob_chunks_pkey"),
         (store.SELECT_UNREFERENCED, {"after_id": 0, "limit": 9, "age_seconds": 1}, "files_blob_id_idx"),
         (store.DELETE_BLOBS, {"ids": [1]}, "files_blob_id_idx"),
