@@ -1,0 +1,87 @@
+"""What a model may do next. A small model works under schemas that hold its SKU and, in corrections, what was right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.definitions.definition import Offer, Step
+from service.definitions.tools import STOP_EXECUTION
+from service.definitions.verdicts import Issue
+from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput, pointer
+
+MAX_SEARCHES = 2
+SEARCH: dict[str, Any] = {"query": {"type": "string", "minLength": 1, "maxLength": 80}}
+FIELDS: dict[str, Any] = {
+    # Facts first, sentences last: a small model that begins with the sentence gets the facts wrong.
+    "category": {"type": "string", "minLength": 3, "maxLength": 30},
+    "material": {"type": "string", "minLength": 3, "maxLength": 40},
+    "weight": {"type": "string", "minLength": 2, "maxLength": 12},
+    "bullets": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 5, "maxLength": 60},
+        "minItems": 3,
+        "maxItems": 3,
+    },
+    "name": {"type": "string", "minLength": 3, "maxLength": 60},
+    # Without a full stop or comma inside, a small model ends its sentence instead of running on to the limit.
+    "description": {"type": "string", "pattern": "^[A-Z][a-zA-Z0-9 -]{30,125}[.]$"},
+}
+
+
+def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
+    """All tools and an entry per SKU for capable models; one SKU's next move for small ones."""
+    if step.item is None:
+        tools = ("search_files", "search_products", "upsert_products", STOP_EXECUTION)
+        return Offer(tools=dict.fromkeys(tools), answer_schema=_entries(step.input.skus))
+    sku = step.item.key
+    if step.called("upsert_products"):
+        return Offer(answer_schema=_entries([sku]))
+    narrowed = _narrowed_fields(sku, step.issues)
+    if narrowed:
+        return Offer(tools={"upsert_products": _upsert(sku, narrowed)}, answer=False)
+    if entry := _narrowed_entry(sku, step.issues):
+        return Offer(answer_schema=_object({sku: entry}))
+    return _first_moves(step, sku)
+
+
+def _first_moves(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -> Offer:
+    """Search, write or answer; an answer only while nothing speaks against one that was given without writing."""
+    searches = sum(call.name == "search_files" for call in step.tool_calls)
+    tools = {"search_files": _object(SEARCH)} if searches < MAX_SEARCHES else {}
+    return Offer(
+        tools={**tools, "upsert_products": _upsert(sku, FIELDS)},
+        answer=not step.issues,
+        answer_schema=_entries([sku]),
+    )
+
+
+def _narrowed_fields(sku: str, issues: Sequence[Issue]) -> dict[str, Any]:
+    """The fields that issues are about, each with the schema that it is held to, in the order of FIELDS."""
+    held = {issue.path.removeprefix(pointer(sku, "")): issue.narrow for issue in issues if issue.narrow}
+    return {field: held[field] for field in FIELDS if field in held}
+
+
+def _narrowed_entry(sku: str, issues: Sequence[Issue]) -> Mapping[str, Any] | None:
+    return next((issue.narrow for issue in issues if issue.path == pointer(sku) and issue.narrow), None)
+
+
+def _entries(skus: Sequence[str] | None) -> dict[str, Any] | None:
+    """The answer's schema where the SKUs are known: one outcome for each."""
+    if not skus:
+        return None
+    return _object({sku: {"enum": list(OUTCOMES)} for sku in dict.fromkeys(skus)})
+
+
+def _upsert(sku: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    product = _object({"sku": {"const": sku}, **fields})
+    return _object({"products": {"type": "array", "items": product, "minItems": 1, "maxItems": 1}})
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
