@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
@@ -20,15 +19,13 @@ from service.agents.controller import AgentsController
 from service.conversations.controller import ConversationsController
 from service.database import Database
 from service.datasets.controller import DataSetsController
+from service.definitions.registry import Registry
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
 from service.health.controller import HealthController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    from service.definitions.registry import Registry
 
 CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     ExecutionsController,
@@ -53,7 +50,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         "settings": settings,
         "database": database,
         "notifier": Notifier(database),
-        "registry": registry or _discover(),
+        "registry": Registry.discover() if registry is None else registry,
         "authenticator": authenticator,
     }
     app = Litestar(
@@ -70,12 +67,6 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     app.asgi_handler = TokenGate(app, authenticator, settings)
     app.asgi_handler = AccessLog(app.asgi_handler)
     return app
-
-
-def _discover() -> Registry:
-    from service.definitions.registry import Registry
-
-    return Registry.discover()
 
 
 def _provide(value: object) -> Provide:

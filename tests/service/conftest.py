@@ -30,7 +30,7 @@ class OtherTask(Input):
 
 
 def make_registry() -> Registry:
-    """Agents of type `one` offer one definition, of type `two` two of them; `one` has two versions."""
+    """Agents of type `one` offer one definition, of type `two` two of them, one of which takes no files."""
     return Registry.of(
         _definition("summary", "one", Task),
         _definition("first", "two", Task),
@@ -42,7 +42,7 @@ def _definition(key: str, agent_type: str, input_type: type[Any], **options: Any
     definition = Definition(
         key=key, name=key.title(), agent_type=agent_type, input=input_type, output=dict[str, Any], **options
     )
-    definition.instructions(lambda input: "Do it.")
+    definition.instructions(lambda given: "Do it.")
     return definition
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from service.accounts.access import Principal
@@ -83,12 +84,12 @@ async def start(
         celery_task_id=uuid4(),
         definition_key=definition.key,
         definition_version=definition.version,
-        input=input_value,
+        input=msgspec.json.encode(input_value).decode(),
         files=await files.keep(database, asked.files, identified),
     )
     row = await accept(database, new)
     notifier.ticket_added()
-    return row
+    return {**row, "input": new.input}  # in the schema's order; jsonb has its own, which later answers show
 
 
 def choose(key: str | None, offers: Sequence[AnyDefinition], registry: Registry) -> AnyDefinition:

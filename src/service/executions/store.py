@@ -5,11 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
-
-import msgspec
-from psycopg.types.json import Jsonb
 
 from service.database import Connection, Row
 from service.files.store import NewFile
@@ -35,7 +31,7 @@ WITH conversation AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
-         %(definition_key)s, %(definition_version)s, %(input)s
+         %(definition_key)s, %(definition_version)s, %(input)s::jsonb
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -79,7 +75,7 @@ LIVE_OFFERS = "SELECT DISTINCT unnest(offers) AS reference FROM workers WHERE le
 
 @dataclass(frozen=True, kw_only=True)
 class NewExecution:
-    """Everything that is written when an execution is accepted. `input` is a JSON object."""
+    """Everything that is written when an execution is accepted. `input` is JSON text."""
 
     account_id: int
     agent_id: int
@@ -87,7 +83,7 @@ class NewExecution:
     celery_task_id: UUID
     definition_key: str
     definition_version: int
-    input: Any
+    input: str
     files: Sequence[NewFile] = ()
 
 
@@ -106,7 +102,7 @@ async def accept(connection: Connection, new: NewExecution) -> Row:
             "definition_key": new.definition_key,
             "definition_version": new.definition_version,
             "definition": f"{new.definition_key}@{new.definition_version}",
-            "input": Jsonb(new.input, dumps=msgspec.json.encode),
+            "input": new.input,
             "blob_ids": [file.blob_id for file in new.files],
             "filenames": [file.filename for file in new.files],
             "content_types": [file.content_type for file in new.files],
