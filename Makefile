@@ -22,6 +22,7 @@ test: lint
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 install: $(STAMP)
+	@:
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .
