@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.database import Row
 from service.times import ts
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+Name = Annotated[str, Meta(max_length=200, pattern=r"\S")]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
