@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from service.settings import Settings
+
 _READER = Path(__file__).with_name("document_reader.py")
 # UTF-8 takes up to four bytes a character, JSON escapes double a quote or a line end at most; and the counts.
 _ANSWER_BYTES_PER_CHARACTER = 4
@@ -29,13 +31,21 @@ _PIECE_BYTES = 64 * 1024
 class ReadingLimits:
     """What one document may cost. Characters are kept from its start; the rest is cut, and said to be."""
 
-    timeout_seconds: float = 30.0
-    memory_bytes: int = 1024 * 1024 * 1024
+    timeout_seconds: float
+    memory_bytes: int
     """Address space of the child."""
+    max_characters: int
     max_pages: int = 500
-    max_characters: int = 200_000
     at_once: int = 2
     """Children running at a time in one worker; further documents wait."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> ReadingLimits:
+        return cls(
+            timeout_seconds=settings.parse_seconds,
+            memory_bytes=settings.parse_memory_bytes,
+            max_characters=settings.max_text_characters,
+        )
 
 
 class Problem(StrEnum):
@@ -73,26 +83,15 @@ _FATAL_SIGNALS: dict[int, Problem] = {
 class DocumentText:
     """The text of a document, without control characters, lines ending in \\n, cut to the limit.
 
-    `characters` counts the text of what was read before the cut: of a PDF, of `pages_read` of its `pages`.
+    A cut text ends with a line that says so: it reaches the model whatever a definition makes of the text.
+    `characters` counts what was read before the cut: of a PDF, of `pages_read` of its `pages`.
     """
 
     text: str
     characters: int
+    is_cut: bool = False
     pages: int | None = None
     pages_read: int | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        return len(self.text) < self.characters or self.pages_read != self.pages
-
-    def describe_cut(self) -> str | None:
-        """What is missing, for the model, or None: "only its first 200,000 of 900,000 characters are given"."""
-        parts = []
-        if len(self.text) < self.characters:
-            parts.append(f"its first {len(self.text):,} of {self.characters:,} characters")
-        if self.pages_read is not None and self.pages_read != self.pages:
-            parts.append(f"{'of ' if parts else ''}its first {self.pages_read:,} of {self.pages:,} pages")
-        return f"only {' '.join(parts)} are given" if parts else None
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,8 @@ class _Answer(msgspec.Struct):
 class DocumentReader:
     """Reads documents within `limits`, a few at a time. One per worker."""
 
-    def __init__(self, limits: ReadingLimits | None = None) -> None:
-        self.limits = limits or ReadingLimits()
+    def __init__(self, limits: ReadingLimits) -> None:
+        self.limits = limits
         self._slots = asyncio.Semaphore(self.limits.at_once)
 
     async def read(self, chunks: AsyncIterator[bytes], content_type: str) -> DocumentText | Unreadable:
@@ -202,4 +201,16 @@ def _interpret(answer: bytes, status: int) -> DocumentText | Unreadable:
         return Unreadable(Problem.BROKEN)
     if decoded.problem is not None or decoded.text is None:
         return Unreadable(decoded.problem or Problem.BROKEN)
-    return DocumentText(decoded.text, decoded.characters, decoded.pages, decoded.pages_read)
+    cut = _describe_cut(decoded, len(decoded.text))
+    text = f"{decoded.text}\n\n[The rest of this file is missing: {cut}.]" if cut else decoded.text
+    return DocumentText(text, decoded.characters, bool(cut), decoded.pages, decoded.pages_read)
+
+
+def _describe_cut(answer: _Answer, kept: int) -> str:
+    """Such as "these are its first 200,000 of 900,000 characters"; empty if nothing is missing."""
+    parts = []
+    if kept < answer.characters:
+        parts.append(f"first {kept:,} of {answer.characters:,} characters")
+    if answer.pages_read != answer.pages:
+        parts.append(f"first {answer.pages_read:,} of {answer.pages:,} pages")
+    return f"these are the {' of the '.join(parts)}" if parts else ""

@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.documents import EXPLANATIONS, DocumentReader, DocumentText, Problem, ReadingLimits, Unreadable
 
+LIMITS = ReadingLimits(timeout_seconds=30, memory_bytes=2**30, max_characters=200_000)
 PDF = "application/pdf"
 TEXT = "text/plain"
 
@@ -50,7 +52,7 @@ async def in_pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 65_536]
 
 
-def read(data: bytes, content_type: str, limits: ReadingLimits | None = None) -> DocumentText | Unreadable:
+def read(data: bytes, content_type: str, limits: ReadingLimits = LIMITS) -> DocumentText | Unreadable:
     async def once() -> DocumentText | Unreadable:
         return await DocumentReader(limits).read(in_pieces(data), content_type)
 
@@ -61,13 +63,26 @@ def children() -> list[Path]:
     """The /proc directories of the reader processes that this process has started and not yet waited for."""
     found = []
     for listing in Path("/proc/self/task").glob("*/children"):
-        with suppress(FileNotFoundError):  # threads come and go
-            found += [Path("/proc") / pid for pid in listing.read_text().split()]
-    return [process for process in found if b"document_reader" in (process / "cmdline").read_bytes()]
+        with suppress(FileNotFoundError):  # threads and processes come and go
+            processes = [Path("/proc") / pid for pid in listing.read_text().split()]
+            found += [each for each in processes if b"document_reader" in (each / "cmdline").read_bytes()]
+    return found
+
+
+async def child() -> Path:
+    """The one reader that runs now; /proc may leave a process out of a listing while another one ends."""
+    deadline = time.monotonic() + 10
+    while not (found := children()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    (only,) = found
+    return only
 
 
 def test_read_when_a_pdf_has_text_then_gives_every_page() -> None:
-    assert read(make_pdf(b"First page", b"", b"Third page"), PDF) == DocumentText("First page\n\nThird page", 22, 3, 3)
+    assert read(make_pdf(b"First page", b"", b"Third page"), PDF) == DocumentText(
+        "First page\n\nThird page", 22, pages=3, pages_read=3
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,48 +148,42 @@ def test_read_when_text_has_structure_then_leaves_it_as_it_is(content_type: str,
 
 
 def test_read_when_text_is_long_then_cuts_at_a_line_and_says_so() -> None:
-    outcome = read(b"line\n" * 1000, TEXT, ReadingLimits(max_characters=102))
-    assert isinstance(outcome, DocumentText)
-    assert outcome.text == "line\n" * 19 + "line"
-    assert outcome.is_cut
-    assert outcome.describe_cut() == "only its first 99 of 4,999 characters are given"
+    outcome = read(b"line\n" * 1000, TEXT, replace(LIMITS, max_characters=102))
+    notice = "\n\n[The rest of this file is missing: these are the first 99 of 4,999 characters.]"
+    assert outcome == DocumentText("line\n" * 19 + "line" + notice, 4999, is_cut=True)
 
 
 def test_read_when_one_line_is_long_then_cuts_inside_it() -> None:
-    outcome = read(b"x" * 1000, TEXT, ReadingLimits(max_characters=100))
+    outcome = read(b"x" * 1000, TEXT, replace(LIMITS, max_characters=100))
     assert isinstance(outcome, DocumentText)
-    assert len(outcome.text) == 100
+    assert outcome.text.startswith("x" * 100 + "\n\n[The rest")
 
 
-def test_read_when_nothing_is_cut_then_says_nothing() -> None:
-    outcome = read(b"short", TEXT)
-    assert isinstance(outcome, DocumentText)
-    assert not outcome.is_cut
-    assert outcome.describe_cut() is None
+def test_read_when_text_has_exactly_the_limit_then_nothing_is_cut() -> None:
+    assert read(b"x" * 100, TEXT, replace(LIMITS, max_characters=100)) == DocumentText("x" * 100, 100)
 
 
 def test_read_when_a_pdf_has_too_many_pages_then_reads_the_first_and_says_so() -> None:
-    outcome = read(make_pdf(*[b"page"] * 20), PDF, ReadingLimits(max_pages=3))
-    assert isinstance(outcome, DocumentText)
-    assert (outcome.text, outcome.pages_read, outcome.pages) == ("page\n\npage\n\npage", 3, 20)
-    assert outcome.describe_cut() == "only its first 3 of 20 pages are given"
+    outcome = read(make_pdf(*[b"page"] * 20), PDF, replace(LIMITS, max_pages=3))
+    notice = "\n\n[The rest of this file is missing: these are the first 3 of 20 pages.]"
+    assert outcome == DocumentText("page\n\npage\n\npage" + notice, 16, is_cut=True, pages=20, pages_read=3)
 
 
 def test_read_when_a_pdf_has_too_many_characters_then_stops_at_that_page() -> None:
-    outcome = read(make_pdf(*[b"word"] * 20), PDF, ReadingLimits(max_characters=10))
-    assert isinstance(outcome, DocumentText)
-    assert (outcome.text, outcome.pages_read) == ("word\n\nword", 3)
-    assert outcome.describe_cut() == "only its first 10 of 16 characters of its first 3 of 20 pages are given"
+    outcome = read(make_pdf(*[b"word"] * 20), PDF, replace(LIMITS, max_characters=10))
+    cut = "these are the first 10 of 16 characters of the first 3 of 20 pages"
+    text = f"word\n\nword\n\n[The rest of this file is missing: {cut}.]"
+    assert outcome == DocumentText(text, 16, is_cut=True, pages=20, pages_read=3)
 
 
 def test_read_when_text_needs_too_much_memory_then_is_too_large() -> None:
-    outcome = read(b"x" * 50_000_000, TEXT, ReadingLimits(memory_bytes=60_000_000))
+    outcome = read(b"x" * 50_000_000, TEXT, replace(LIMITS, memory_bytes=60_000_000))
     assert outcome == Unreadable(Problem.TOO_LARGE)
 
 
 def test_read_when_the_time_is_over_then_kills_the_child() -> None:
     started = time.monotonic()
-    outcome = read(b"\xe9a" * 12_000_000, TEXT, ReadingLimits(timeout_seconds=0.05))
+    outcome = read(b"\xe9a" * 12_000_000, TEXT, replace(LIMITS, timeout_seconds=0.05))
     assert outcome == Unreadable(Problem.TIMED_OUT)
     assert time.monotonic() - started < 10
     assert children() == []
@@ -195,12 +204,12 @@ def test_read_when_the_child_dies_of_a_signal_then_the_worker_lives_and_says_why
 ) -> None:
     async def dying() -> AsyncIterator[bytes]:
         yield b"some text"
-        os.kill(int(children()[0].name), sent)
+        os.kill(int((await child()).name), sent)
         for _ in range(50):
             yield b"more" * 50_000
 
     async def once() -> DocumentText | Unreadable:
-        return await DocumentReader().read(dying(), TEXT)
+        return await DocumentReader(LIMITS).read(dying(), TEXT)
 
     assert asyncio.run(once()) == Unreadable(problem)
 
@@ -211,7 +220,7 @@ def test_read_when_the_chunks_fail_then_passes_the_error_on_and_ends_the_child()
         raise TimeoutError("the database is away")
 
     async def once() -> None:
-        await DocumentReader().read(failing(), TEXT)
+        await DocumentReader(LIMITS).read(failing(), TEXT)
 
     with pytest.raises(TimeoutError, match="database"):
         asyncio.run(once())
@@ -225,7 +234,7 @@ def test_read_when_cancelled_then_ends_the_child() -> None:
 
     async def once() -> None:
         async with asyncio.timeout(0.2):
-            await DocumentReader().read(endless(), TEXT)
+            await DocumentReader(LIMITS).read(endless(), TEXT)
 
     with pytest.raises(TimeoutError):
         asyncio.run(once())
@@ -233,18 +242,18 @@ def test_read_when_cancelled_then_ends_the_child() -> None:
 
 
 def test_read_when_more_documents_come_than_slots_then_they_wait() -> None:
-    seen: list[int] = []
+    seen: list[str] = []
 
     async def watched() -> AsyncIterator[bytes]:
-        seen.append(len(children()))
+        seen.append((await child()).name)
         yield b"text"
 
     async def several() -> list[DocumentText | Unreadable]:
-        reader = DocumentReader(ReadingLimits(at_once=1))
+        reader = DocumentReader(replace(LIMITS, at_once=1))
         return await asyncio.gather(*(reader.read(watched(), TEXT) for _ in range(3)))
 
     assert asyncio.run(several()) == [DocumentText("text", 4)] * 3
-    assert seen == [1, 1, 1]
+    assert len(set(seen)) == 3
 
 
 def test_read_when_the_working_directory_holds_hostile_modules_then_they_are_not_imported(
@@ -253,7 +262,7 @@ def test_read_when_the_working_directory_holds_hostile_modules_then_they_are_not
     for name in ("json", "pypdfium2", "tasks"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
-    assert read(make_pdf(b"Hello"), PDF) == DocumentText("Hello", 5, 1, 1)
+    assert read(make_pdf(b"Hello"), PDF) == DocumentText("Hello", 5, pages=1, pages_read=1)
 
 
 def test_read_when_the_worker_has_secrets_then_the_child_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,11 +270,11 @@ def test_read_when_the_worker_has_secrets_then_the_child_sees_none(monkeypatch: 
     environments: list[bytes] = []
 
     async def watched() -> AsyncIterator[bytes]:
-        environments.append((children()[0] / "environ").read_bytes())
+        environments.append((await child() / "environ").read_bytes())
         yield b"text"
 
     async def once() -> None:
-        await DocumentReader().read(watched(), TEXT)
+        await DocumentReader(LIMITS).read(watched(), TEXT)
 
     asyncio.run(once())
     assert b"PATH=" in environments[0]
