@@ -1,7 +1,7 @@
 """Writes requirements.lock from pyproject.toml with uv, or checks that it is what pyproject.toml asks for.
 
-A check needs no uv and no network: every requirement of pyproject.toml must be pinned in the lock within its bounds, every
-pin must be hashed, and no host may be named. uv's own lock file names hosts, so it is not kept.
+A check needs no uv and no network: every requirement of pyproject.toml must be pinned within its bounds, every pin must
+be hashed, and no host may be named. uv's own lock file names hosts, so it is not kept.
 """
 
 from __future__ import annotations
