@@ -6,13 +6,13 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from procrastinate import App, PsycopgConnector, utils
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from service.attached import settings_with_database
 from service.database import RECONNECT_SECONDS
 from service.errors import SetupError
 from service.queue import QUEUE, TASK
@@ -49,7 +49,9 @@ class ExecutionsApp(App):
     async def run_worker_async(self, **options: Any) -> None:
         """The worker until it is told to stop. Exits with 2 if a definition cannot be used, saying which."""
         from service.definitions.registry import Registry
+        from service.logs import configure_logging
 
+        configure_logging(self.settings)
         try:
             registry = Registry.discover()
         except SetupError as error:
@@ -92,7 +94,7 @@ class ExecutionsApp(App):
 
     async def _open(self) -> None:
         try:
-            self.settings = _with_database(Settings.read())
+            self.settings = settings_with_database()
         except SetupError as error:
             _refuse(error)
         self._queue_pool = AsyncConnectionPool(
@@ -111,20 +113,6 @@ class ExecutionsApp(App):
 
 async def _configure(connection: AsyncConnection[Any]) -> None:
     await connection.set_autocommit(True)
-
-
-def _with_database(settings: Settings) -> Settings:
-    """Settings that name a database. Raises SetupError where none is set and none runs here."""
-    if settings.database_url:
-        return settings
-    from dataclasses import replace
-
-    from service.embedded import attach
-
-    url = attach(Path(settings.data_root) / "postgres")
-    if url is None:
-        raise SetupError("DATABASE_URL is not set and no `agentic up` runs here: set it, or start `agentic up`.")
-    return replace(settings, database_url=url)
 
 
 def _refuse(error: SetupError) -> NoReturn:

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 import click
+import msgspec
 
+from service.accounts.access import Principal
+from service.attached import data_directory, settings_with_database
 from service.errors import SetupError
 from service.settings import Settings
 
 Result = TypeVar("Result")
 
-NO_DATABASE = (
-    "DATABASE_URL is not set and no database runs in {root}. "
-    "Set DATABASE_URL to a PostgreSQL URL, or start everything here with `agentic up`."
-)
+LOCAL_ADMIN = Principal(account_id=0, is_admin=True)
+"""Who can reach the database may do anything: commands that write to it act as an admin without an account."""
 
-
-def settings_with_database() -> Settings:
-    """Settings whose database_url is set: from the environment, else the one that `agentic up` runs here.
-
-    Raises SetupError (exit status 2) when there is neither.
-    """
-    settings = Settings.read()
-    if settings.database_url:
-        return settings
-    from service.embedded import attach
-
-    url = attach(Path(settings.data_root))
-    if url is None:
-        raise SetupError(NO_DATABASE.format(root=settings.data_root))
-    return dataclasses.replace(settings, database_url=url)
+__all__ = ["LOCAL_ADMIN", "api_target", "checked", "print_record", "settings_with_database", "with_connection"]
 
 
 def with_connection(work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
@@ -59,7 +44,7 @@ def with_connection(work: Callable[..., Awaitable[Result]], *arguments: object) 
 
 def api_target(settings: Settings) -> tuple[str, str]:
     """The API's URL and a token: AGENTIC_URL and AGENTIC_TOKEN, else what `agentic up` wrote to cli.json."""
-    written = Path(settings.data_root) / "cli.json"
+    written = data_directory(settings) / "cli.json"
     known: dict[str, str] = json.loads(written.read_text()) if written.is_file() else {}
     url, token = settings.url or known.get("url", ""), settings.token or known.get("token", "")
     if not url or not token:
@@ -68,6 +53,14 @@ def api_target(settings: Settings) -> tuple[str, str]:
             f"(it writes {written})."
         )
     return url.rstrip("/"), token
+
+
+def checked(kind: type[Result], **fields: object) -> Result:
+    """A record to create, held to the same bounds as over REST. Raises SetupError naming the field."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise SetupError(f"{error}.") from error
 
 
 def print_record(record: object, *, as_json: bool) -> None:

@@ -1,0 +1,36 @@
+"""`agentic agent`: agents, made straight in the database."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group("agent")
+def command() -> None:
+    """Create agents."""
+
+
+@command.command("create")
+@click.option("--type", "agent_type", required=True, help="Its definitions are those of this agent type.")
+@click.option("--name", required=True, help="A name for people.")
+@click.option("--data-set", "data_set", required=True, type=int, help="The data set that it works on.")
+@click.option("--file-upload", is_flag=True, help="It takes files.")
+@click.option(
+    "--model", help="Such as local:smollm2 or openai:gpt-5-mini; default: the definition's, then AGENTIC_MODEL."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the record as REST gives it.")
+def create(agent_type: str, name: str, data_set: int, file_upload: bool, model: str | None, as_json: bool) -> None:
+    """Create an agent. A type without definitions is allowed and lists none."""
+    import msgspec
+
+    from service.agents import actions
+    from service.agents.models import NewAgent
+    from service.commands.target import LOCAL_ADMIN, checked, print_record, with_connection
+
+    fields = {"name": name, "agent_type": agent_type, "data_set": data_set, "file_upload": file_upload, "model": model}
+    new = checked(NewAgent, **fields)
+    record = with_connection(actions.create, LOCAL_ADMIN, new)
+    if as_json:
+        print_record(msgspec.to_builtins(record), as_json=True)
+    else:
+        click.echo(f"agent {record.id} {record.name!r}: type {record.agent_type}, data set {record.data_set}")
