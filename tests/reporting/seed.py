@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
-from uuid import uuid4
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -35,6 +34,17 @@ def home(connection: psycopg.Connection, name: str) -> Home:
     return Home(account, agent, data_set)
 
 
+NEW_CONVERSATION: LiteralString = """
+INSERT INTO conversations (account_id, agent_id, summary) VALUES (%s, %s, %s) RETURNING id"""
+NEW_EXECUTION: LiteralString = """
+INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key,
+  definition_version, status, result, failure_code, failure_explanation, retryable, cycles,
+  started_at, picked_up_at, finished_at, input, external_id, metadata)
+VALUES (%s, %s, %s, %s, gen_random_uuid(), %s, 1, %s, %s, %s, %s, %s, %s,
+  now() - make_interval(secs => %s), now() - make_interval(secs => %s), now() - make_interval(secs => %s), %s, %s, %s)
+RETURNING id"""
+
+
 def execution(
     connection: psycopg.Connection,
     place: Home,
@@ -49,40 +59,13 @@ def execution(
     cycles: int = 0,
 ) -> int:
     """The id of an execution; `started`, `picked_up` and `finished` are seconds ago."""
-    conversation = _insert(
-        connection,
-        "INSERT INTO conversations (account_id, agent_id, summary) VALUES (%s, %s, %s) RETURNING id",
-        place.account_id,
-        place.agent_id,
-        SECRET,
-    )
-    return _insert(
-        connection,
-        """INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key,
-             definition_version, status, input, result, failure_code, failure_explanation, retryable, cycles,
-             external_id, metadata, started_at, picked_up_at, finished_at)
-           VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-             now() - make_interval(secs => %s), now() - make_interval(secs => %s), now() - make_interval(secs => %s))
-           RETURNING id""",
-        place.account_id,
-        place.agent_id,
-        place.data_set_id,
-        conversation,
-        uuid4(),
-        definition,
-        status,
-        Jsonb({"text": SECRET}),
-        Jsonb({"text": SECRET}) if status == "finished" else None,
-        code,
-        code and SECRET,
-        retryable,
-        cycles,
-        SECRET,
-        Jsonb({"note": SECRET}),
-        started,
-        picked_up,
-        finished,
-    )
+    conversation = _insert(connection, NEW_CONVERSATION, place.account_id, place.agent_id, SECRET)
+    secret = Jsonb({"text": SECRET})
+    outcome = (secret if status == "finished" else None, code, code and SECRET, retryable, cycles)
+    where = (place.account_id, place.agent_id, place.data_set_id, conversation)
+    times = (started, picked_up, finished)
+    values = (*where, definition, status, *outcome, *times, secret, SECRET, secret)
+    return _insert(connection, NEW_EXECUTION, *values)
 
 
 def waiting_row(
