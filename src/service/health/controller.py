@@ -1,7 +1,8 @@
-"""/healthz and /readyz: a status word each, for whoever watches processes. Nothing else leaks, for no token is asked."""
+"""/healthz and /readyz: one status word each, for whoever watches processes. No token is asked, so nothing else is told."""
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 
 from litestar import Controller, Response, get
@@ -12,6 +13,9 @@ from service.errors import Unavailable
 from service.health import store
 from service.migrate import head_revision
 from service.provided import Database
+
+READY_SECONDS = 2.0
+"""Probes give up after a second or a few: a database that does not answer by then is as good as none."""
 
 expected_revision = cache(head_revision)
 """The revision that this code was written for, read from the migrations once."""
@@ -47,8 +51,8 @@ class HealthController(Controller):
 
 async def _readiness(database: Database) -> str:
     try:
-        async with database.connection() as connection:
+        async with asyncio.timeout(READY_SECONDS), database.connection() as connection:
             revision = await store.revision(connection)
-    except Unavailable:
+    except (Unavailable, TimeoutError):
         return "database_unreachable"
     return "ok" if revision == expected_revision() else "database_not_migrated"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from psycopg.errors import UndefinedTable
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
 from service.database import Connection
 
@@ -10,9 +10,9 @@ REVISION = "SELECT version_num FROM alembic_version"
 
 
 async def revision(connection: Connection) -> str | None:
-    """The migration that the database is at; None if it was never migrated."""
+    """The migration that the database is at; None if `agentic migrate` has yet to make or grant the tables."""
     try:
         row = await (await connection.execute(REVISION)).fetchone()
-    except UndefinedTable:
+    except (UndefinedTable, InsufficientPrivilege):
         return None
     return None if row is None else str(row["version_num"])
