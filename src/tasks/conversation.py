@@ -24,6 +24,7 @@ from service.definitions.verdicts import Issue
 from tasks import prompt
 from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
 from tasks.llm.protocol import Answer, LanguageModel, Message, ModelError, Profile, Request, ToolRequest
+from tasks.storable import clean
 from tasks.toolbox import Called, Toolbox, read_arguments, stop_reason
 
 GRACE_SECONDS = 5.0
@@ -163,7 +164,7 @@ class Conversation:
             added=added,
         )
         await self.journal.start_turn(start)
-        answer = self._capped(await self._answer_in_time(request))
+        answer = self._capped(_utf8(await self._answer_in_time(request)))
         await self.journal.finish_turn(number, answer)
         return TurnRecord(start=start, answer=answer)
 
@@ -271,6 +272,15 @@ class Conversation:
             self.tool_calls.append(call)
         if called.succeeded and exchange.ask.cycle == 1 and self._toolbox.keeps(request.name):
             self._kept[exchange.ask.item_key][request.name] = (request, called.result)
+
+
+def _utf8(answer: Answer) -> Answer:
+    """The answer without lone surrogates, which no journal can hold: a resumed run must read what this one did."""
+    try:
+        msgspec.json.encode(answer)
+    except UnicodeEncodeError:
+        return msgspec.convert(clean(msgspec.to_builtins(answer)), Answer)
+    return answer
 
 
 async def _together(calls: Sequence[Coroutine[Any, Any, Called]]) -> list[Called]:

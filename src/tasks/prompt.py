@@ -11,6 +11,7 @@ from service.definitions.context import ToolCall
 from service.definitions.definition import AnyDefinition, Example, Item
 from service.definitions.verdicts import Issue
 from tasks.llm.protocol import Answer, Message, Profile, ToolRequest
+from tasks.storable import clean_text
 
 MAX_FEEDBACK_BYTES = 2048
 """What a correction adds to the prompt, however many issues there are and whatever the cycle."""
@@ -29,7 +30,7 @@ def base(definition: AnyDefinition, profile: Profile, instructions: str) -> tupl
     system = Message(role="system", text=_system(definition, profile))
     examples = definition.examples if profile.item_by_item else ()
     shown = [message for number, example in enumerate(examples) for message in _example(example, number)]
-    return (system, *shown, Message(role="user", text=instructions))
+    return (system, *shown, Message(role="user", text=clean_text(instructions)))
 
 
 def assistant(answer: Answer) -> Message:

@@ -20,6 +20,7 @@ from service.errors import Unavailable
 from tasks.decoding import NotJson, read_json
 from tasks.journal import LostClaim
 from tasks.llm.protocol import ToolOffer, ToolRequest
+from tasks.storable import clean
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Toolbox:
         )
 
     def _succeeded(self, returned: object) -> Called:
-        result = msgspec.json.encode(returned).decode()
+        result = _encoded(returned)
         if len(result.encode()) <= self._max_result_bytes:
             return Called(result, succeeded=True)
         shown = returned if isinstance(returned, str) else result
@@ -158,6 +159,13 @@ async def _invoke(found: Tool, context: ToolContext, arguments: dict[str, Any]) 
         return await found.function(context, **arguments)
     returned = await asyncio.to_thread(found.function, context, **arguments)
     return await returned if inspect.isawaitable(returned) else returned
+
+
+def _encoded(returned: object) -> str:
+    try:
+        return msgspec.json.encode(returned).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(clean(msgspec.to_builtins(returned))).decode()
 
 
 def _failed(reason: str) -> Called:
