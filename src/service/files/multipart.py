@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
+from litestar.exceptions import InternalServerException
 from multipart import (
     MultipartError,
     MultipartSegment,
@@ -199,6 +200,9 @@ def _as_request_errors() -> Iterator[None]:
         raise PayloadTooLarge(f"The form exceeds a limit: {error}") from error
     except MultipartError as error:
         _refuse_malformed(error)
+    except InternalServerException as error:
+        # What Litestar's stream raises when the client is gone, which is no defect of ours to log as one.
+        raise BadRequest("The upload was cut off") from error
 
 
 def _refuse_malformed(error: MultipartError) -> NoReturn:

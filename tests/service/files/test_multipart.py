@@ -189,7 +189,7 @@ def test_read_form_when_the_boundary_is_unusable_then_400(boundary: str) -> None
     assert isinstance(refusal(Body(b""), "multipart/form-data" + boundary), BadRequest)
 
 
-def test_read_form_when_the_client_is_lost_then_closes_its_files_and_passes_the_error_on() -> None:
+def test_read_form_when_the_body_fails_then_closes_its_files_and_passes_the_error_on() -> None:
     body = Body(encode(upload("files", "a.txt", b"x" * 3_000_000))[:-2_000], 65_536, ConnectionError("gone"))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
