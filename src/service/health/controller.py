@@ -1,4 +1,4 @@
-"""/healthz and /readyz: one status word each, for whoever watches processes. No token is asked, so nothing else is told."""
+"""/healthz and /readyz: one status word each, for whoever watches processes; no token, so nothing else."""
 
 from __future__ import annotations
 
