@@ -1,0 +1,49 @@
+"""SIGTERM: what a worker has in hand goes on elsewhere, and the process ends within its grace period."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.processes.conftest import Start
+from tests.processes.workers import calls, check_all_finished, phases, unfinished, until
+from tests.tasks.seed import Shop
+
+
+def test_worker_told_to_stop_ends_its_turns_and_gives_its_executions_back(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    first = start("first")
+    for _ in range(10):
+        shop.accept("steps", {"log": str(calls_log), "tool_calls": 3, "model_seconds": 1.0})
+    until(lambda: len(calls(calls_log, "asked")) == 10)
+    began = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - began < 8
+    assert phases(connection) == {"ready": 10}
+    assert connection.execute("SELECT count(*) FROM workers").fetchone() == (0,)
+    start("second")
+    until(lambda: not unfinished(connection))
+    check_all_finished(connection)
+    assert set(calls(calls_log, "asked").values()) == {1}  # each turn was ended before its execution was given back
+    kinds = connection.execute("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind").fetchall()
+    assert dict(kinds) == {"accepted": 10, "finished": 10, "released": 10, "resumed": 10, "started": 10}
+
+
+def test_worker_whose_grace_is_over_gives_back_what_still_runs(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    worker = start("hurried", "--shutdown-graceful-timeout", "0.5")
+    shop.accept("steps", {"log": str(calls_log), "model_seconds": 600})
+    until(lambda: calls(calls_log, "asked"))
+    began = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert worker.process.wait(20) == 0
+    assert time.monotonic() - began < 8
+    assert phases(connection) == {"ready": 1}
+    assert connection.execute("SELECT status FROM procrastinate_jobs").fetchall() == [("todo",)]
+    assert connection.execute("SELECT losses FROM execution_runtime").fetchone() == (0,)

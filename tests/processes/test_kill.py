@@ -1,0 +1,50 @@
+"""kill -9 of a worker within each of the statements that write a run's steps, before and after their commits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.processes.breakpoints import STEPS, Breakpoints
+from tests.processes.conftest import Start
+from tests.processes.workers import calls, check_all_finished, unfinished, until
+from tests.tasks.seed import Shop
+
+
+def next_id(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM executions").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_worker_killed_at_every_step_loses_nothing_and_repeats_no_answer(
+    superuser_url: str, shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    # One worker runs them all, each standing within another statement, when it is killed.
+    fates = [(step, is_committed) for step in STEPS for is_committed in (True, False)]
+    with Breakpoints(superuser_url, connection) as breakpoints:
+        victim = start("victim", AGENTIC_POOL_SIZE="20")
+        at: dict[int, tuple[str, bool]] = {}
+        for step, is_committed in [*fates, ("claim", True)]:
+            until(lambda: len(breakpoints.reached()) == len(at), what=f"{at} are reached")
+            breakpoints.set(next_id(connection), step)
+            execution_id = shop.accept("steps", {"log": str(calls_log), "tool_calls": 2, "corrections": 1})
+            at[execution_id] = (step, is_committed)
+        until(lambda: breakpoints.reached().keys() == at.keys(), what="all breakpoints are reached")
+        victim.kill()
+        breakpoints.roll_back([execution_id for execution_id, (_, is_committed) in at.items() if not is_committed])
+        for execution_id, (_, is_committed) in at.items():
+            if is_committed:
+                breakpoints.commit(execution_id)
+    start("heir")
+    until(lambda: not unfinished(connection))
+    check_all_finished(connection)
+    asked = calls(calls_log, "asked")
+    for execution_id, (step, is_committed) in at.items():
+        repeated = {turn: times for (run, turn), times in asked.items() if run == execution_id and times > 1}
+        # Of the answers, only the one whose write did not commit is asked for again.
+        assert repeated == ({1: 2} if (step, is_committed) == ("turn answered", False) else {}), (step, is_committed)
+    losses = connection.execute("SELECT count(*) FROM events WHERE kind = 'worker_lost'").fetchone()
+    assert losses == (len(at) - 1,)  # the outcome that committed was not lost
