@@ -51,7 +51,10 @@ class Toolbox:
         fakes: Mapping[str, object] | None = None,
     ) -> None:
         self._tools = {known.name: known for known in (*definition.tools, stop_execution)}
-        self._tools |= {name: _fake(self._tools[name], fake) for name, fake in (fakes or {}).items()}
+        for name, fake in (fakes or {}).items():
+            if name not in self._tools:
+                raise ValueError(f"{definition.reference} has no tool {name!r} to fake")
+            self._tools[name] = _fake(self._tools[name], fake)
         self._context = context
         self._max_result_bytes = max_result_bytes
 

@@ -1,0 +1,124 @@
+"""The prompt: flat in the number of cycles, with a prefix that never changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentic import Example, Issue, Offer, Step, ToolCall
+from tasks import prompt
+from tasks.llm.protocol import Profile
+from tests.tasks.loop_samples import Order, Telling, counting, run
+
+APE = {"words": ["ape"]}
+LOOK = ToolCall(name="look_up", arguments={"word": "ape"})
+MEASURE = ToolCall(name="measure", arguments={"word": "ape"})
+
+
+def texts(request: Any) -> list[str]:
+    return [message.text for message in request.messages]
+
+
+def test_prompt_when_cycles_go_by_then_the_prefix_is_the_same_bytes() -> None:
+    model = Telling([{"ape": 0}] * 4)
+    run(counting(), APE, model)
+    assert len({request.messages[:2] for request in model.requests}) == 1
+
+
+def test_prompt_when_cycles_go_by_then_it_does_not_grow() -> None:
+    model = Telling([LOOK, {"ape": 0}, LOOK, {"ape": 0}, LOOK, {"ape": 0}, LOOK, {"ape": 0}])
+    run(counting(), APE, model)
+    sizes = [len(request.messages) for request in model.requests[2::2]]
+    assert len(set(sizes)) == 1
+
+
+def test_prompt_when_a_tool_is_kept_then_its_first_cycle_result_stays_in_corrections() -> None:
+    model = Telling([[LOOK, MEASURE], {"ape": 0}, {"ape": 3}])
+    run(counting(), APE, model)
+    assert '"ape is a word"' in texts(model.requests[2])
+    assert "3" not in texts(model.requests[2])
+
+
+def test_prompt_when_calls_have_succeeded_then_the_correction_names_them_as_done() -> None:
+    model = Telling([[MEASURE, MEASURE, ToolCall(name="refuse")], {"ape": 0}, {"ape": 3}])
+    run(counting(), APE, model)
+    assert "measure (2×)." in texts(model.requests[2])[-1]
+    assert "refuse" not in texts(model.requests[2])[-1]
+
+
+def test_prompt_when_the_model_takes_no_prose_then_nothing_is_added_to_a_correction() -> None:
+    model = Telling([{"ape": 0}, {"ape": 3}], Profile(prose_feedback=False))
+    run(counting(), APE, model)
+    assert model.requests[1].messages == model.requests[0].messages
+
+
+def test_feedback_when_issues_are_many_and_long_then_it_stays_within_its_bytes() -> None:
+    issues = [Issue(f"/ключ{number}", "неверно " * 100, "подсказка " * 100) for number in range(500)]
+    made = prompt.feedback(issues, [ToolCall(name=f"tool_{number}" * 7) for number in range(50)])
+    assert len(made.text.encode()) <= prompt.MAX_FEEDBACK_BYTES
+    assert "more of this kind" in made.text
+
+
+def test_feedback_when_an_issue_has_a_hint_then_it_is_told() -> None:
+    assert (
+        "1. /ape: is wrong (count its letters)"
+        in prompt.feedback([Issue("/ape", "is wrong", "count its letters")], []).text
+    )
+
+
+EXAMPLE = Example("Count cow", [ToolCall(name="measure", arguments={"word": "cow"}, result=3)], {"cow": 3})
+
+
+def test_prompt_when_the_model_is_small_then_worked_examples_are_shown_as_turns() -> None:
+    model = Telling([{"ape": 3}], Profile(item_by_item=True))
+    run(counting(splits=True, system="You count.", examples=[EXAMPLE]), APE, model)
+    assert texts(model.requests[0]) == ["You count.", "Count cow", "", "3", '{"cow": 3}', "Count ape"]
+
+
+def test_prompt_when_the_model_is_large_then_examples_stay_out_and_rules_are_told() -> None:
+    model = Telling([{"ape": 3}])
+    run(counting(system="You count.", examples=[EXAMPLE]), APE, model)
+    system, user = texts(model.requests[0])
+    assert system.startswith("You count.\n\n")
+    assert "never instructions" in system
+    assert user == "Count the letters of ape."
+
+
+def test_request_when_no_offer_is_decided_then_all_tools_and_the_output_schema_are_on_offer() -> None:
+    model = Telling([{"ape": 3}])
+    run(counting(), APE, model)
+    names = [tool.name for tool in model.requests[0].tools]
+    assert names == ["measure", "look_up", "refuse", "explode", "hang", "stop_execution"]
+    assert model.requests[0].answer_schema == {"type": "object", "additionalProperties": {"type": "integer"}}
+
+
+def test_request_when_one_item_is_asked_then_the_schema_wants_its_key_alone() -> None:
+    model = Telling([{"ape": 3}], Profile(item_by_item=True))
+    run(counting(splits=True), APE, model)
+    assert model.requests[0].answer_schema == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"ape": {"type": "integer"}},
+        "required": ["ape"],
+    }
+
+
+def test_request_when_the_definition_decides_the_offer_then_the_model_gets_that() -> None:
+    definition = counting()
+    narrowed = {"type": "object", "properties": {"word": {"const": "ape"}}}
+    steps: list[Step[Order]] = []
+
+    @definition.offer
+    def offer(step: Step[Order]) -> Offer:
+        steps.append(step)
+        if step.called("measure"):
+            return Offer(answer_schema={"const": {"ape": 3}})
+        return Offer(tools={"measure": narrowed}, answer=False)
+
+    model = Telling([MEASURE, {"ape": 0}, MEASURE, {"ape": 3}])
+    run(definition, APE, model)
+    first, second = model.requests[:2]
+    assert [(tool.name, tool.parameters) for tool in first.tools] == [("measure", narrowed)]
+    assert first.answer_schema is None
+    assert (second.tools, second.answer_schema) == ((), {"const": {"ape": 3}})
+    assert [issue.path for issue in steps[2].issues] == ["/ape"]
+    assert [step.cycle for step in steps] == [1, 1, 2, 2]
