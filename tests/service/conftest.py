@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
 import pytest
+from msgspec import Meta
 
 from service.definitions.definition import Definition, Input
 from service.definitions.registry import Registry
@@ -19,7 +20,7 @@ class Task(Input):
     """What to do."""
 
     text: str
-    count: int = 1
+    count: Annotated[int, Meta(ge=1, le=10)] = 1
     skus: list[str] | None = None
 
 
@@ -60,19 +61,23 @@ class World:
     admin: Account
 
 
-@pytest.fixture
-def world(connection: psycopg.Connection) -> World:
+def make_world(connection: psycopg.Connection) -> World:
     data_set, other = http.create_data_set(connection), http.create_data_set(connection, "elsewhere")
     return World(
         data_set=data_set,
         one=http.create_agent(connection, data_set, agent_type="one"),
-        two=http.create_agent(connection, data_set, agent_type="two"),
+        two=http.create_agent(connection, data_set, agent_type="two", file_upload=True),
         uploads=http.create_agent(connection, data_set, agent_type="one", file_upload=True),
         foreign=http.create_agent(connection, other, agent_type="one"),
         user=http.create_account(connection, "user", data_sets=[data_set]),
         stranger=http.create_account(connection, "stranger", data_sets=[other]),
         admin=http.create_account(connection, "admin", is_admin=True),
     )
+
+
+@pytest.fixture
+def world(connection: psycopg.Connection) -> World:
+    return make_world(connection)
 
 
 @pytest.fixture
