@@ -1,10 +1,14 @@
-"""One immutable Settings, read once from the environment. Nothing else in the project reads the environment."""
+"""One immutable Settings, read once from the environment. Nothing else in the project reads the environment.
+
+A variable whose name ends in _FILE names a file that holds the value: for secrets, whose place is not an environment.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from service.errors import SetupError
@@ -194,12 +198,25 @@ class Settings:
         read: dict[str, Any] = {}
         for setting in fields(cls):
             name = setting.metadata["variable"]
-            text = values.get(name, setting.metadata["default"])
+            text = _given(values, name) or setting.metadata["default"]
             try:
                 read[setting.name] = READERS[str(setting.type)](text)
             except ValueError as error:
                 raise SetupError(f"{name}={text!r} cannot be read: {error}") from error
         return cls(**read)
+
+
+def _given(values: Mapping[str, str], name: str) -> str:
+    """The variable's text, or that of the file which NAME_FILE names, without its last newline; "" for neither."""
+    path = values.get(f"{name}_FILE")
+    if not path:
+        return values.get(name, "")
+    if values.get(name):
+        raise SetupError(f"{name} and {name}_FILE are both set: remove one.")
+    try:
+        return Path(path).read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{name}_FILE={path!r} cannot be read: {error}") from error
 
 
 def _read_bool(text: str) -> bool:
