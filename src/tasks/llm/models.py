@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from service.errors import SetupError
 from service.settings import Settings
 from tasks.llm.protocol import LanguageModel, ModelError
 
@@ -79,9 +80,12 @@ def _local(name: str, model: str, settings: Settings) -> LanguageModel:
 
 
 def _scripted(name: str, path: str, settings: Settings) -> LanguageModel:
-    from tasks.llm.scripted import open_script
+    from tasks.llm.scripted import ScriptedModel
 
-    return open_script(path)
+    try:
+        return ScriptedModel.from_file(path)
+    except SetupError as error:
+        raise ModelError(error.detail, retryable=False) from error
 
 
 def _echo(name: str, rest: str, settings: Settings) -> LanguageModel:

@@ -53,6 +53,8 @@ class OpenAIModel:
             http_client=DefaultAsyncHttpxClient(event_hooks={"response": [limits(max_answer_bytes)]}),
         )
         self._model = OpenAIChatModel(model, provider=OpenAIProvider(openai_client=self._client))
+        facts: Mapping[str, Any] = {**self._model.profile}
+        self._takes_temperature = not facts.get("openai_supports_reasoning")
 
     async def ask(self, request: Request, options: Mapping[str, Any] | None = None) -> Answer:
         """One answer. 408, 409, 429, 5xx and broken connections are tried again twice within the time limit.
@@ -63,7 +65,7 @@ class OpenAIModel:
             response = await model_request(
                 self._model,
                 list(_messages(request.messages)),
-                model_settings=_settings(request, options),
+                model_settings=self._settings(request, options),
                 model_request_parameters=_parameters(request),
                 instrument=False,
             )
@@ -75,20 +77,19 @@ class OpenAIModel:
         """Close the connections."""
         await self._client.close()
 
-
-def _settings(request: Request, options: Mapping[str, Any] | None) -> OpenAIChatModelSettings:
-    settings = OpenAIChatModelSettings(
-        max_tokens=request.max_output_tokens,
-        timeout=request.timeout_seconds,
-        request_timeout=request.timeout_seconds,
-    )
-    if request.temperature is not None:
-        settings["temperature"] = request.temperature
-    if request.seed is not None:
-        settings["seed"] = request.seed
-    if options:
-        settings["extra_body"] = dict(options)
-    return settings
+    def _settings(self, request: Request, options: Mapping[str, Any] | None) -> OpenAIChatModelSettings:
+        settings = OpenAIChatModelSettings(
+            max_tokens=request.max_output_tokens,
+            timeout=request.timeout_seconds,
+            request_timeout=request.timeout_seconds,
+        )
+        if request.temperature is not None and self._takes_temperature:
+            settings["temperature"] = request.temperature
+        if request.seed is not None:
+            settings["seed"] = request.seed
+        if options:
+            settings["extra_body"] = dict(options)
+        return settings
 
 
 def _parameters(request: Request) -> ModelRequestParameters:
@@ -167,7 +168,7 @@ def _answer(response: ModelResponse, request: Request, name: str) -> Answer:
     if response.finish_reason == "error":
         raise ModelError(f"The provider of {name} broke its answer off with an error", retryable=True)
     calls = tuple(
-        ToolRequest(call_id=call.tool_call_id, name=call.tool_name, arguments=call.args_as_json_str())
+        ToolRequest(call_id=call.tool_call_id, name=call.tool_name, arguments=_as_it_came(call))
         for call in response.parts
         if isinstance(call, ToolCallPart)
     )
@@ -181,3 +182,7 @@ def _answer(response: ModelResponse, request: Request, name: str) -> Answer:
         ),
         model=response.model_name or name,
     )
+
+
+def _as_it_came(call: ToolCallPart) -> str:
+    return call.args if isinstance(call.args, str) else call.args_as_json_str()

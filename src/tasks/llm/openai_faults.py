@@ -13,14 +13,15 @@ from tasks.llm.protocol import ModelError
 
 LONGEST_WAIT_SECONDS = 60.0
 """A longer Retry-After is not waited for here: it would hold a worker's slot."""
-CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+CODE = re.compile(r"[a-z]+(_[a-z]+)*")
+"""An error code as providers spell them. Nothing else of what they send is repeated: it may hold a key."""
 
 
 class AnswerTooLarge(OpenAIError):
     """The body passed the limit. An error of the SDK's family, because it repeats a request after any other."""
 
 
-FAULTS = (theirs.AgentRunError, theirs.UserError, OpenAIError, ValueError)
+FAULTS = (theirs.AgentRunError, theirs.UserError, OpenAIError, ValueError, RecursionError)
 """Everything that the libraries raise for a request that went wrong."""
 
 REFUSALS: tuple[tuple[type[Exception], str, bool], ...] = (
