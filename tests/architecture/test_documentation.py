@@ -1,0 +1,33 @@
+"""Documentation that must not fall behind: settings, roles, failure codes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+from service.commands import examinations
+from service.definitions.failures import MEANINGS
+from service.settings import Settings
+from tests.architecture.sources import ROOT
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+FAILURE_CODES = (ROOT / "docs" / "failure-codes.md").read_text()
+SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.+?)`|–) \| (.+) \|$", re.MULTILINE)
+CODE = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| (yes|no) \| (.+) \|$", re.MULTILINE)
+
+
+def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
+    documented = {name: (default, meaning) for name, default, meaning in SETTING.findall(OPERATIONS)}
+    settings = [setting.metadata for setting in fields(Settings)]
+    assert documented == {each["variable"]: (each["default"], each["doc"]) for each in settings}
+
+
+def test_every_failure_code_is_documented_with_what_to_do() -> None:
+    documented = {code: (meaning, answer == "yes") for code, meaning, answer, _ in CODE.findall(FAILURE_CODES)}
+    assert documented == {code.value: meaning for code, meaning in MEANINGS.items()}
+    assert all(advice.endswith(".") for *_, advice in CODE.findall(FAILURE_CODES))
+
+
+def test_limits_of_the_reporting_role_are_those_that_doctor_prints() -> None:
+    printed = [line.format(role="reporting_reader").replace('"', "") for line in examinations.REPORTING_LINES]
+    assert [line for line in printed if line not in OPERATIONS] == []
