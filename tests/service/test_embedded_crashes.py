@@ -1,5 +1,6 @@
 """The embedded server and kill -9: no acknowledged row is lost, no process is left, no help is needed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from service.embedded import Cluster, attach, child, find_binaries, postmaster
 from service.embedded.account import server_account
 from tests.service.supervision import (
+    DEADLINE_SECONDS,
     ORDINARY_UID,
     Supervisor,
     Writer,
@@ -116,7 +118,9 @@ def test_start_when_an_orphan_server_is_alive_stops_it_first(own_root: Path) -> 
 
 @pytest.mark.parametrize("lifetime", ["alive", "zombie"])
 def test_start_when_the_recorded_pid_is_another_process_takes_it_for_stale(own_root: Path, lifetime: str) -> None:
-    stranger = subprocess.Popen(["sleep", "60"] if lifetime == "alive" else ["true"])
+    # Of the server's own account: PostgreSQL itself sees through the process of another.
+    account = (own_root / "data").stat().st_uid
+    stranger = subprocess.Popen(["sleep", "60"] if lifetime == "alive" else ["true"], user=account)
     try:
         if lifetime == "zombie":
             wait_until(lambda: not is_process(stranger.pid))
@@ -150,26 +154,36 @@ def test_start_when_a_backend_still_computes_after_the_postmaster_was_killed_end
     cluster = Cluster(own_root)
     cluster.start()
     try:
-        with psycopg.connect(cluster.url, autocommit=True) as connection:
-            backend = connection.info.backend_pid
-            busy = threading.Thread(target=_compute, args=[connection])
-            busy.start()
-            with psycopg.connect(cluster.url, autocommit=True) as watching:
-                wait_until(lambda: _is_active(watching, backend))
+        with _computing_backend(cluster.url) as backend:
             assert cluster.pid is not None
             os.kill(cluster.pid, signal.SIGKILL)
             wait_until(lambda: not cluster.is_running)
             assert is_process(backend)
             cluster.start()
             assert not is_process(backend)
-            busy.join()
     finally:
         cluster.stop()
 
 
+@contextlib.contextmanager
+def _computing_backend(url: str) -> Iterator[int]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        backend = connection.info.backend_pid
+        busy = threading.Thread(target=_compute, args=[connection], daemon=True)
+        busy.start()
+        try:
+            with psycopg.connect(url, autocommit=True) as watching:
+                wait_until(lambda: _is_active(watching, backend))
+            yield backend
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(backend, signal.SIGQUIT)
+            busy.join(DEADLINE_SECONDS)
+
+
 def _compute(connection: psycopg.Connection) -> None:
-    # Counting checks neither for signals that wait nor for the postmaster's death.
-    with pytest.raises(psycopg.OperationalError):
+    """Counting never looks whether the postmaster is still there."""
+    with contextlib.suppress(psycopg.OperationalError):
         connection.execute("SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b")
 
 

@@ -33,7 +33,7 @@ def spawn(command: Sequence[str | Path], *, account: Account, output: IO[bytes])
         user=account.uid if account.is_other else None,
         group=account.gid if account.is_other else None,
         extra_groups=[] if account.is_other else None,
-        preexec_fn=_die_with_parent(signal.SIGINT),
+        preexec_fn=die_with_parent(signal.SIGINT),
     )
 
 
@@ -51,14 +51,14 @@ def run(command: Sequence[str | Path], *, account: Account, statement: str = "")
         user=account.uid if account.is_other else None,
         group=account.gid if account.is_other else None,
         extra_groups=[] if account.is_other else None,
-        preexec_fn=_die_with_parent(signal.SIGTERM),
+        preexec_fn=die_with_parent(signal.SIGTERM),
         check=False,
     )
     if ended.returncode != 0:
         raise EmbeddedError(f"{Path(command[0]).name} failed with status {ended.returncode}: {ended.stdout.strip()}")
 
 
-def _die_with_parent(signal_number: signal.Signals) -> Callable[[], None] | None:
+def die_with_parent(signal_number: signal.Signals) -> Callable[[], None] | None:
     """For preexec_fn, which runs after the change of account; that change would clear the setting."""
     if sys.platform != "linux":
         return None
