@@ -25,6 +25,10 @@ class Principal:
     is_admin: bool
 
 
+LOCAL_ADMIN = Principal(account_id=0, is_admin=True)
+"""Who reaches the database itself may do anything: the command line acts as an admin without an account."""
+
+
 class Authenticator:
     """Finds the principal of a token. Hits are kept for a few seconds, misses never; equal look-ups share one query."""
 

@@ -10,15 +10,13 @@ from typing import TypeVar
 import click
 import msgspec
 
-from service.accounts.access import Principal
+from service.accounts.access import LOCAL_ADMIN
 from service.attached import data_directory, settings_with_database
 from service.errors import SetupError
 from service.settings import Settings
 
 Result = TypeVar("Result")
 
-LOCAL_ADMIN = Principal(account_id=0, is_admin=True)
-"""Who can reach the database may do anything: commands that write to it act as an admin without an account."""
 
 __all__ = ["LOCAL_ADMIN", "api_target", "checked", "print_record", "settings_with_database", "with_connection"]
 
