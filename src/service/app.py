@@ -20,6 +20,7 @@ from service.conversations.controller import ConversationsController
 from service.database import Database
 from service.datasets.controller import DataSetsController
 from service.definitions.registry import Registry
+from service.docs.controller import DocsController
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
 from service.health.controller import HealthController
@@ -35,6 +36,7 @@ CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     DataSetsController,
     ServiceAccountsController,
     HealthController,
+    DocsController,
 )
 
 

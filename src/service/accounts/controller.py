@@ -42,7 +42,7 @@ class ServiceAccountsController(Controller):
     @post(
         "/",
         guards=[admins_only],
-        opt={"body": NewServiceAccount},
+        opt={"body": NewServiceAccount, "conflicts": True},
         response_headers=SHOWN_ONCE,
         operation_id="CreateServiceAccount",
         summary="Create a service account",
@@ -67,7 +67,7 @@ class ServiceAccountsController(Controller):
     @patch(
         "/{account_id:int}/",
         guards=[absent_unless_admin],
-        opt={"body": ServiceAccountChange},
+        opt={"body": ServiceAccountChange, "conflicts": True},
         operation_id="ChangeServiceAccount",
         summary="Change a service account",
     )
@@ -96,7 +96,7 @@ class ServiceAccountsController(Controller):
     @post(
         "/{account_id:int}/reset-token/",
         guards=[absent_unless_admin],
-        opt={"body": TokenReset},
+        opt={"body": TokenReset, "body_optional": True},
         response_headers=SHOWN_ONCE,
         status_code=200,
         operation_id="ResetToken",

@@ -31,7 +31,13 @@ class ConversationsController(Controller):
             raise NotFound
         return conversation_record(rows, shows_contents=request.user.is_admin)
 
-    @post("/{conversation_id:int}/", operation_id="PostToConversation", summary="Always refused", status_code=200)
+    @post(
+        "/{conversation_id:int}/",
+        opt={"always_refused": True},
+        operation_id="PostToConversation",
+        summary="Always refused",
+        status_code=200,
+    )
     async def refuse(self, request: AccountRequest, database: Database, conversation_id: Id) -> None:
         """The conversation of an execution cannot be written to: 400."""
         async with database.connection() as connection:

@@ -28,6 +28,11 @@ SELECT sku, name, description, details
  LIMIT %(limit)s
 """
 
+UNDESCRIBED = """
+SELECT sku, name, description, details FROM products
+ WHERE data_set_id = %(data_set_id)s AND description = '' ORDER BY sku LIMIT %(limit)s
+"""
+
 
 async def products(connection: Connection, data_set_id: int, skus: Sequence[str]) -> list[Row]:
     """The products with these SKUs, by SKU; unknown ones are left out."""
@@ -47,6 +52,11 @@ async def search(connection: Connection, data_set_id: int, query: str, *, limit:
         "limit": limit,
     }
     return await (await connection.execute(SEARCH, values)).fetchall()
+
+
+async def undescribed(connection: Connection, data_set_id: int, *, limit: int) -> list[Row]:
+    """Products without a description, by SKU."""
+    return await (await connection.execute(UNDESCRIBED, {"data_set_id": data_set_id, "limit": limit})).fetchall()
 
 
 def _escape(word: str) -> str:

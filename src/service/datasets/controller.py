@@ -72,7 +72,12 @@ class DataSetsController(Controller):
         async with database.transaction() as connection:
             return await actions.change(connection, data_set_id, change)
 
-    @delete("/{data_set_id:int}/", operation_id="DeleteDataSet", summary="Delete a data set")
+    @delete(
+        "/{data_set_id:int}/",
+        opt={"conflicts": True},
+        operation_id="DeleteDataSet",
+        summary="Delete a data set",
+    )
     async def remove(self, request: AccountRequest, database: Database, data_set_id: Id) -> None:
         """Refused while agents work on it. What ran on it stays. Admin only."""
         async with database.transaction() as connection:

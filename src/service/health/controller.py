@@ -37,7 +37,13 @@ class HealthController(Controller):
         """Answers without looking at the database."""
         return Health("ok")
 
-    @get("/readyz", operation_id="Readyz", summary="Can the process serve?", security=[])
+    @get(
+        "/readyz",
+        opt={"may_be_unready": True},
+        operation_id="Readyz",
+        summary="Can the process serve?",
+        security=[],
+    )
     async def readyz(self, database: Database) -> Response[Health]:
         """`ok`; or 503 with `database_unreachable`, or with `database_not_migrated` (run `agentic migrate`)."""
         status = await _readiness(database)

@@ -1,0 +1,98 @@
+"""The examples of the document: the guide's own requests and answers, and bodies of the set-up routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+INPUT = {
+    "additional_instructions": "Focus on products missing a description.",
+    "skus": ["SKU-001", "SKU-002"],
+}
+
+START = {"execution_key": "catalog-enrichment", "input": INPUT}
+
+RESULT = {"SKU-001": "Product updated successfully", "SKU-002": "Product updated successfully"}
+
+FILE = {
+    "id": 4,
+    "filename": "product_data.pdf",
+    "file_url": "/media/conversations/198/product_data.pdf",
+    "content_type": "application/pdf",
+}
+
+
+def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -> dict[str, Any]:
+    """An execution as it was accepted, with some fields changed."""
+    shown: dict[str, Any] = {
+        "id": 42,
+        "agent": 7,
+        "execution_key": "catalog-enrichment",
+        "conversation": 198,
+        "status": "pending",
+        "input": INPUT,
+        "result": None,
+        "failure_code": None,
+        "failure_explanation": None,
+        "celery_task_id": "debf5bf6-3e58-4c7d-9e30-c5a4055d951f",
+        "started_at": "2025-04-10T14:00:00.000000Z",
+        "finished_at": None,
+        "duration_seconds": None,
+    }
+    if files:
+        shown["files"] = [FILE]
+    added = {"version": 1, "data_set": 3, "picked_up_at": None, "cycles": 0, "retryable": None}
+    return {**shown, **added, **(changed or {})}
+
+
+PICKED_UP = {"status": "in_progress", "picked_up_at": "2025-04-10T14:00:00.103211Z"}
+
+FINISHED = PICKED_UP | {
+    "status": "finished",
+    "result": RESULT,
+    "finished_at": "2025-04-10T14:00:16.554571Z",
+    "duration_seconds": 16.554571,
+    "cycles": 2,
+}
+
+FAILED = PICKED_UP | {
+    "status": "failed",
+    "failure_code": "validation_failed",
+    "failure_explanation": "No product data found for SKU SKU-002 in any available resource.",
+    "finished_at": "2025-04-10T14:00:18.230887Z",
+    "duration_seconds": 18.230887,
+    "cycles": 1,
+    "retryable": False,
+}
+
+PAGE = {
+    "count": 1,
+    "next": None,
+    "previous": None,
+    "results": [execution(FINISHED, files=False)],
+}
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "StartExecution": {"accepted": execution()},
+    "GetExecution": {
+        "in_progress": execution(PICKED_UP),
+        "finished": execution(FINISHED),
+        "failed": execution(FAILED),
+    },
+    "ListExecutions": {"page": PAGE},
+    "Healthz": {"up": {"status": "ok"}},
+    "Readyz": {"ready": {"status": "ok"}},
+}
+"""Operation id: name of the example: what is answered."""
+
+BODIES: dict[str, Any] = {
+    "CreateServiceAccount": {"name": "till", "data_sets": [3]},
+    "ChangeServiceAccount": {"is_active": False},
+    "ResetToken": {"keep_old_seconds": 3600},
+    "CreateDataSet": {"name": "Spring catalogue"},
+    "ChangeDataSet": {"name": "Summer catalogue"},
+    "WriteProducts": [{"sku": "SKU-001", "name": "Mug", "details": {"colour": "red"}}],
+    "CreateAgent": {"name": "Enricher", "agent_type": "catalog-enrichment", "data_set": 3, "file_upload": True},
+    "ChangeAgent": {"model": "local:smollm2"},
+}
+"""Operation id: a JSON body."""

@@ -1,0 +1,61 @@
+"""The two bodies of a start: JSON, or a form with files. What `input` may be follows from the installed definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.definitions.definition import AnyDefinition
+from service.definitions.registry import Registry
+from service.docs import examples
+
+
+def start_body(registry: Registry) -> dict[str, Any]:
+    """The request body of the start route, with one form for every key that is installed."""
+    keys = sorted({reference.rpartition("@")[0] for reference in registry.references()})
+    latest = (registry.latest(key) for key in keys)
+    bodies = [_json_form(definition) for definition in latest if definition is not None]
+    schema = {"oneOf": bodies} if bodies else _any_json_form()
+    is_shown = examples.START["execution_key"] in keys
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema} | ({"example": examples.START} if is_shown else {}),
+            "multipart/form-data": {"schema": _form(keys)},
+        },
+    }
+
+
+def _json_form(definition: AnyDefinition) -> dict[str, Any]:
+    return {
+        "title": definition.name,
+        "type": "object",
+        "properties": {"execution_key": {"const": definition.key}, "input": definition.input_schema},
+        "required": ["execution_key"],
+        "additionalProperties": False,
+    }
+
+
+def _any_json_form() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"execution_key": {"type": "string"}, "input": {"type": "object"}},
+        "required": ["execution_key"],
+        "additionalProperties": False,
+    }
+
+
+def _form(keys: list[str]) -> dict[str, Any]:
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    return {
+        "type": "object",
+        "properties": {
+            "execution_key": {
+                "type": "string",
+                "description": "May be left out where the agent offers exactly one definition.",
+                **({"enum": keys} if keys else {}),
+            },
+            "input": {"type": "string", "contentMediaType": "application/json", "description": "JSON-encoded."},
+            "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
+        },
+        "additionalProperties": False,
+    }

@@ -1,0 +1,72 @@
+"""The fixed parts of the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ABOUT = """Autonomous agent jobs: start one with an input, poll it, get a result that every validator accepted, or
+a failure with a code and an explanation.
+
+Every path answers with and without its trailing slash. Unknown query parameters are ignored. Ids that are absent and
+ids that are not yours answer the same 404. Times are UTC with six decimals."""
+
+ERRORS: dict[int, str] = {
+    400: "Something about the request is wrong; `errors` names every field.",
+    401: "No credentials, or credentials that are not valid.",
+    403: "For admin accounts only.",
+    404: "Absent, or not yours to see: the two are never told apart.",
+    405: "The path does not have this method; `Allow` names those that it has.",
+    409: "The request collides with what is there.",
+    413: "The body, or a file in it, is larger than the limit.",
+    415: "The body's media type is not one that this route reads.",
+    503: "The database cannot be reached; try again after `Retry-After` seconds.",
+    0: "Any other error, in the same shape.",
+}
+
+FIELD_ERROR: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "field": {"type": "string", "description": "A path such as input.skus[0]."},
+        "message": {"type": "string"},
+    },
+    "required": ["field", "message"],
+}
+
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "Every error has this shape; as application/problem+json where Accept asks for it.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "description": "Names the kind of error; stable."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What went wrong, for a person."},
+        "errors": {"type": "array", "items": FIELD_ERROR, "description": "Everything that is wrong, at once."},
+        "input": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "The errors about `input` by dotted, zero-based path, such as skus.1.",
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+    "examples": [
+        {
+            "type": "/api/docs/errors/invalid_input",
+            "title": "Invalid input",
+            "status": 400,
+            "detail": "input.skus[1]: must be a string, got a number",
+            "errors": [{"field": "input.skus[1]", "message": "must be a string, got a number"}],
+            "input": {"skus.1": "must be a string, got a number"},
+        }
+    ],
+}
+
+SECURITY: dict[str, Any] = {
+    "Token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Token <your-token>`: type the word Token, a space and the token.",
+    },
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "The same token as a bearer token."},
+}
