@@ -1,5 +1,6 @@
 # make up        the service on this machine: database, API, worker, a sample run (PORT=8123 for another port)
 # make test      linters, types, contracts and every test
+# make fast      the tests that take no more than a few seconds each
 # make install   only prepare .venv
 # make lint      what `make test` checks before it runs tests
 # make lock      write requirements.lock anew from pyproject.toml (needs uv)
@@ -13,13 +14,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: up test install lint lock
+.PHONY: up test fast install lint lock
 
 up: $(STAMP)
 	@$(BIN)/agentic up --port $(PORT)
 
 test: lint
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+
+fast: $(STAMP)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow"
 
 install: $(STAMP)
 	@:

@@ -1,7 +1,8 @@
-"""Writes requirements.lock from pyproject.toml with uv, or checks that it is what pyproject.toml asks for.
+"""Writes the lock files from pyproject.toml with uv, or checks that they are what pyproject.toml asks for.
 
-A check needs no uv and no network: every requirement of pyproject.toml must be pinned within its bounds, every pin must
-be hashed, and no host may be named. uv's own lock file names hosts, so it is not kept.
+requirements.lock is everything; the two in deploy/ are the parts of it that an image runs and that build the wheel. A
+check needs no uv and no network: every requirement must be pinned within its bounds, every pin hashed, no host named.
+uv's own lock file names hosts, so it is not kept.
 """
 
 from __future__ import annotations
@@ -11,34 +12,50 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "requirements.lock"
+EVERYTHING = "requirements.lock"
+RUNTIME = "deploy/requirements.lock"
+BUILD = "deploy/requirements-build.lock"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
-EXPORT = ("uv", "export", "-q", "--no-emit-project", "--all-groups", "--all-extras", "--no-header")
+ENTRY = re.compile(r"\n(?=\S)")
+EXPORT = ("uv", "export", "-q", "--no-emit-project", "--no-header")
+CHOICES = {
+    EVERYTHING: ("--all-groups", "--all-extras"),
+    RUNTIME: ("--no-default-groups",),
+    BUILD: ("--only-group", "build"),
+}
 
 
-def wanted() -> list[Requirement]:
-    """Every direct requirement: the project's, its extras' and its groups'."""
+def wanted(lock: str) -> list[Requirement]:
+    """The direct requirements that a lock must hold."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    lines: list[str] = list(project["project"]["dependencies"])
-    for extra in project["project"].get("optional-dependencies", {}).values():
-        lines += extra
-    for group in project.get("dependency-groups", {}).values():
-        lines += group
-    return [Requirement(line) for line in lines]
+    groups: dict[str, list[str]] = project["dependency-groups"]
+    extras: dict[str, list[str]] = project["project"].get("optional-dependencies", {})
+    runtime: list[str] = project["project"]["dependencies"]
+    lines = {
+        EVERYTHING: [*runtime, *chain(*groups.values(), *extras.values())],
+        RUNTIME: runtime,
+        BUILD: groups["build"],
+    }
+    return [Requirement(line) for line in lines[lock]]
 
 
-def problems(lock: str) -> list[str]:
-    """What is wrong with the lock, one sentence each."""
-    found = ["It names a host."] if "://" in lock else []
-    entries = re.split(r"\n(?=\S)", lock.strip())
+def entries(text: str) -> list[str]:
+    """The pins of a lock with their hashes, without the comments on who asks for them."""
+    return ENTRY.split(re.sub(r"\n? *#.*", "", text).strip())
+
+
+def problems(lock: str, text: str, everything: str) -> list[str]:
+    """What is wrong with a lock, one sentence each."""
+    found = ["It names a host."] if "://" in text else []
     pins = {}
-    for entry in entries:
+    for entry in entries(text):
         match = PIN.match(entry)
         if match is None:
             found.append(f"Not a pin: {entry.splitlines()[0]!r}.")
@@ -46,7 +63,9 @@ def problems(lock: str) -> list[str]:
         pins[canonicalize_name(match[1])] = match[2]
         if "--hash=sha256:" not in entry:
             found.append(f"{match[1]} has no hash.")
-    for requirement in wanted():
+        if f"{match[1]}=={match[2]}" not in everything:
+            found.append(f"{match[1]} {match[2]} is not what {EVERYTHING} has.")
+    for requirement in wanted(lock):
         version = pins.get(canonicalize_name(requirement.name))
         if version is None:
             found.append(f"{requirement.name} is missing.")
@@ -56,21 +75,29 @@ def problems(lock: str) -> list[str]:
 
 
 def write() -> int:
-    """Make the lock with uv, for every platform and Python that the project supports."""
+    """Make the locks with uv, for every platform and Python that the project supports."""
     if shutil.which("uv") is None:
-        print("uv is needed to write the lock: pip install uv", file=sys.stderr)
+        print("uv is needed to write the locks: pip install uv", file=sys.stderr)
         return 1
     subprocess.run(["uv", "lock", "-q"], cwd=ROOT, check=True)
-    LOCK.write_bytes(subprocess.run(EXPORT, cwd=ROOT, check=True, capture_output=True).stdout)
+    for lock, choice in CHOICES.items():
+        exported = subprocess.run([*EXPORT, *choice], cwd=ROOT, check=True, capture_output=True).stdout
+        (ROOT / lock).write_bytes(exported)
     return 0
+
+
+def check() -> list[str]:
+    """What is wrong with any of the locks."""
+    texts = {lock: (ROOT / lock).read_text() for lock in CHOICES}
+    return [f"{lock}: {each}" for lock, text in texts.items() for each in problems(lock, text, texts[EVERYTHING])]
 
 
 def main() -> int:
     if "--check" not in sys.argv[1:]:
         return write()
-    found = problems(LOCK.read_text())
+    found = check()
     for problem in found:
-        print(f"requirements.lock: {problem} Run `make lock`.", file=sys.stderr)
+        print(f"{problem} Run `make lock`.", file=sys.stderr)
     return 1 if found else 0
 
 
