@@ -29,7 +29,8 @@ BEGIN
 END $$;
 CREATE TRIGGER stop BEFORE UPDATE ON executions FOR EACH ROW WHEN (NEW.picked_up_at IS DISTINCT FROM OLD.picked_up_at)
   EXECUTE FUNCTION stop_at_breakpoint('id', 'claim');
-CREATE TRIGGER stop_start BEFORE INSERT ON turns FOR EACH ROW EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'turn asked');
+CREATE TRIGGER stop_start BEFORE INSERT ON turns FOR EACH ROW
+  EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'turn asked');
 CREATE TRIGGER stop_end BEFORE UPDATE ON turns FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'turn answered');
 CREATE TRIGGER stop_start BEFORE INSERT ON tool_calls FOR EACH ROW

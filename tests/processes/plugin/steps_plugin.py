@@ -64,11 +64,14 @@ async def kill_worker(context: ToolContext, log: str, turn: int, seconds: float)
 async def block_worker(context: ToolContext, log: str, turn: int, seconds: float) -> str:
     """Holds the event loop of its process, the first time."""
     note(log, "tool", context.execution_id, turn)
-    first = Path(f"{log}.blocked")
+    hold_the_loop(Path(f"{log}.blocked"), seconds)
+    return "done"
+
+
+def hold_the_loop(first: Path, seconds: float) -> None:
     if not first.exists():
         first.touch()
         time.sleep(seconds)
-    return "done"
 
 
 steps = Definition(
@@ -84,7 +87,7 @@ steps = Definition(
 
 
 @steps.instructions
-def ask(input: StepsInput) -> str:
+def ask(input: StepsInput) -> str:  # noqa: A002
     return json.dumps({name: getattr(input, name) for name in input.__struct_fields__})
 
 
