@@ -36,6 +36,13 @@ class CatalogueDataSet:
             rows = await catalogue_store.search(connection, self.id, clean_text(query), limit=most)
         return [_product(row) for row in rows]
 
+    async def undescribed(self, *, limit: int = 10) -> list[Product]:
+        """Products without a description, by SKU; at most a hundred."""
+        most = max(0, min(limit, MOST_RESULTS))
+        async with self._database.connection() as connection:
+            rows = await catalogue_store.undescribed(connection, self.id, limit=most)
+        return [_product(row) for row in rows]
+
     async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
         """Write all changes at once. Several changes of one SKU are taken in their order."""
         async with self._database.connection() as connection:

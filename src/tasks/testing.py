@@ -42,6 +42,10 @@ class MemoryDataSet:
 
         return sorted(filter(hits, self._products.values()), key=hits, reverse=True)[:limit]
 
+    async def undescribed(self, *, limit: int = 10) -> list[Product]:
+        """Products without a description, by SKU."""
+        return [known for _, known in sorted(self._products.items()) if not known.description][:limit]
+
     async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
         """Write the changes and return the products as they now are."""
         for change in changes:

@@ -43,6 +43,10 @@ class DataSet(Protocol):
         """Products whose SKU, name or description holds words of the query, best first."""
         ...
 
+    async def undescribed(self, *, limit: int = 10) -> list[Product]:
+        """Products without a description, by SKU."""
+        ...
+
     async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
         """Write all changes in one transaction and return the products as they now are. Safe to repeat."""
         ...

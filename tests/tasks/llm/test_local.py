@@ -75,11 +75,9 @@ def test_read_answer_when_model_calls_a_tool_then_it_is_a_tool_request() -> None
     )
 
 
-@pytest.mark.parametrize(
-    ("final", "text"), [({"SKU-1": "ok"}, '{"SKU-1": "ok"}'), ("words", '"words"'), (None, "null")]
-)
-def test_read_answer_when_model_is_done_then_text_is_the_answer_as_json(final: Any, text: str) -> None:
-    assert read_answer(completion(json.dumps({"final": final})), REQUEST, "local:x").text == text
+@pytest.mark.parametrize("final", ['{"SKU-1": "ok"}', '"words"', "null"])
+def test_read_answer_when_model_is_done_then_text_is_the_answer_as_json(final: str) -> None:
+    assert read_answer(completion(f'{{"final":{final}}}'), REQUEST, "local:x").text == final
 
 
 def test_read_answer_when_model_was_cut_then_finish_reason_says_so() -> None:

@@ -17,7 +17,12 @@ from tasks.definitions.catalog_enrichment.models import (
 )
 from tasks.definitions.catalog_enrichment.record import Enriched, attempts, outcome_of, wanted, written_products
 from tasks.definitions.catalog_enrichment.sheets import described_skus, mentions, section_of
-from tasks.definitions.catalog_enrichment.tools import search_files, search_products, upsert_products
+from tasks.definitions.catalog_enrichment.tools import (
+    list_products_without_description,
+    search_files,
+    search_products,
+    upsert_products,
+)
 
 MAX_CHOSEN = 20
 """Products that are taken where the input names none and the model does not choose itself."""
@@ -28,7 +33,7 @@ enrichment = Definition(
     agent_type="catalog-enrichment",
     input=CatalogEnrichmentAgenticExecutionInput,
     output=dict[str, str],
-    tools=[search_files, search_products, upsert_products],
+    tools=[search_files, search_products, list_products_without_description, upsert_products],
     failures={"no_product_data": "Neither the attached files nor the catalogue know any of the requested products."},
     max_tool_calls=200,
     system=prompts.SYSTEM,
@@ -53,8 +58,7 @@ async def products_to_enrich(given: CatalogEnrichmentAgenticExecutionInput, cont
     found = await context.data_set.products(described) if described else []
     chosen = sorted(found, key=lambda product: described.index(product.sku))
     if not chosen:
-        catalogue = await context.data_set.search("", limit=10 * MAX_CHOSEN)
-        chosen = [product for product in catalogue if not product.description]
+        chosen = await context.data_set.undescribed(limit=MAX_CHOSEN)
     return [_item(product, context) for product in chosen[:MAX_CHOSEN]]
 
 
@@ -72,7 +76,7 @@ async def some_product_is_known(proposal: Enriched) -> Verdict:
         return Accept()
     if await proposal.data_set.products(skus):
         return Accept()
-    if proposal.input.skus is None and (described_skus(proposal.files) or await proposal.data_set.search("", limit=1)):
+    if proposal.input.skus is None and (described_skus(proposal.files) or await proposal.data_set.undescribed(limit=1)):
         return Accept()
     named = f" {', '.join(skus[:10])}" if skus else ""
     return Reject(
@@ -135,9 +139,7 @@ def missing_data_is_missing(proposal: Enriched) -> Verdict:
     """The answer says that there is no data only where the files have no section on the SKU."""
     given_up = [sku for sku, text in proposal.output.items() if outcome_of(text) == NO_DATA]
     found = [sku for sku in given_up if section_of(sku, proposal.files) is not None]
-    return _verdict(
-        [Issue(pointer(sku), "the files have a section on this SKU") for sku in found]
-    )
+    return _verdict([Issue(pointer(sku), "the files have a section on this SKU") for sku in found])
 
 
 def _rule(rule: Callable[[quality.Written], Iterator[Issue]]) -> None:

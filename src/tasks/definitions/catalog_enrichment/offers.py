@@ -11,6 +11,15 @@ from service.definitions.verdicts import Issue
 from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput, pointer
 
 MAX_SEARCHES = 2
+MAX_WRITES = 2
+"""Calls of one cycle after which a small model has to go on: it would repeat itself until the run's limit."""
+EVERY_TOOL = (
+    "search_files",
+    "search_products",
+    "list_products_without_description",
+    "upsert_products",
+    STOP_EXECUTION,
+)
 SEARCH: dict[str, Any] = {"query": {"type": "string", "minLength": 1, "maxLength": 80}}
 FIELDS: dict[str, Any] = {
     # Facts first, sentences last: a small model that begins with the sentence gets the facts wrong.
@@ -32,10 +41,10 @@ FIELDS: dict[str, Any] = {
 def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
     """All tools and an entry per SKU for capable models; one SKU's next move for small ones."""
     if step.item is None:
-        tools = ("search_files", "search_products", "upsert_products", STOP_EXECUTION)
-        return Offer(tools=dict.fromkeys(tools), answer_schema=_entries(step.input.skus))
+        return Offer(tools=dict.fromkeys(EVERY_TOOL), answer_schema=_entries(step.input.skus))
     sku = step.item.key
-    if step.called("upsert_products"):
+    writes = sum(call.name == "upsert_products" for call in step.tool_calls)
+    if step.called("upsert_products") or writes >= MAX_WRITES:
         return Offer(answer_schema=_entries([sku]))
     narrowed = _narrowed_fields(sku, step.issues)
     if narrowed:

@@ -41,7 +41,7 @@ word of the product's name, no number that the section lacks, and none of the wo
 def everything(given: CatalogEnrichmentAgenticExecutionInput, files: Sequence[AttachedFile]) -> str:
     """The whole work in one request, for models that do it in one go."""
     if given.skus is None:
-        chosen = "the products that the files describe; without files, those of the catalogue that lack a description"
+        chosen = "those that the files describe; without files, those that list_products_without_description returns"
     else:
         chosen = ", ".join(given.skus) or "none"
     lines = [

@@ -35,6 +35,12 @@ async def search_products(context: ToolContext, query: str, limit: Limit = 10) -
 
 
 @tool
+async def list_products_without_description(context: ToolContext, limit: Limit = 20) -> list[Product]:
+    """List products of the catalogue that have no description yet, by SKU."""
+    return await context.data_set.undescribed(limit=limit)
+
+
+@tool
 async def upsert_products(context: ToolContext, products: list[ProductDetails]) -> str:
     """Write details of products to the catalogue, all of them in one call. What is left out stays as it is.
 
