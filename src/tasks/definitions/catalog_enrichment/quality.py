@@ -120,12 +120,16 @@ def narrow_description(written: Written, _field: str) -> dict[str, Any]:
 
 
 def narrow_bullets(written: Written, _field: str) -> dict[str, Any]:
-    """What was right stays; every other place takes one of the section's facts that is not used yet."""
+    """What was right stays; every other place takes one of the section's facts that is not used yet.
+
+    Each place has facts of its own to choose from, so that two of them cannot choose the same one.
+    """
     bullets = (*_bullets(written), *[""] * BULLETS)[:BULLETS]
     wrong = _unsupported(bullets, written.section) | _repeated(bullets)
     kept = {bullet.lower() for index, bullet in enumerate(bullets) if index not in wrong}
     unused = [fact for fact in written.section.facts if fact.lower() not in kept]
-    slots = [{"enum": unused} if index in wrong else {"const": bullet} for index, bullet in enumerate(bullets)]
+    choices = {index: unused[turn :: len(wrong)] or unused for turn, index in enumerate(sorted(wrong))}
+    slots = [{"enum": choices[index]} if index in wrong else {"const": bullet} for index, bullet in enumerate(bullets)]
     return {"type": "array", "prefixItems": slots, "minItems": BULLETS, "maxItems": BULLETS}
 
 

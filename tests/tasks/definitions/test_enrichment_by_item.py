@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from agentic import Finished, MemoryDataSet, Product, RunContext, Step, ToolCall
+from service.definitions.definition import Item
+from tasks.definitions.catalog_enrichment.definition import products_to_enrich
+from tasks.definitions.catalog_enrichment.models import UPDATED, CatalogEnrichmentAgenticExecutionInput
+from tasks.definitions.catalog_enrichment.offers import next_offer
+from tasks.definitions.catalog_enrichment.quality import FORBIDDEN, Written, narrow_bullets, narrow_description
+from tasks.definitions.catalog_enrichment.sheets import section_of
+from tests.tasks.definitions.enrichment_samples import (
+    BOTTLE,
+    DONE,
+    SHEET,
+    SMALL,
+    TROWEL,
+    catalogue,
+    complaints,
+    played,
+    search,
+    upsert,
+)
+
+ASKED = CatalogEnrichmentAgenticExecutionInput(skus=["SKU-001"])
+ITEM = Item("SKU-001", "Enrich: SKU-001 Steel Water Bottle")
+
+
+def written(**changes: Any) -> Written:
+    section = section_of("SKU-001", [SHEET])
+    assert section is not None
+    return Written(sku="SKU-001", details={**BOTTLE, **changes}, section=section)
+
+
+def items(skus: list[str] | None, data_set: MemoryDataSet, *, with_sheet: bool = True) -> list[str]:
+    context = RunContext(data_set=data_set, files=[SHEET] if with_sheet else [])
+    found = asyncio.run(products_to_enrich(CatalogEnrichmentAgenticExecutionInput(skus=skus), context))
+    return [item.instructions for item in found]
+
+
+def test_items_when_skus_are_given_then_each_once_with_the_name_of_catalogue_or_file() -> None:
+    asked = ["SKU-002", "SKU-001", "SKU-002", "SKU-004", "SKU-404"]
+
+    assert items(asked, catalogue()) == [
+        "Enrich: SKU-002 Garden Trowel",
+        "Enrich: SKU-001 Steel Water Bottle",
+        "Enrich: SKU-004 Yoga Mat",
+        "Enrich: SKU-404",
+    ]
+
+
+def test_items_when_no_skus_are_given_then_the_products_that_the_files_describe() -> None:
+    assert items(None, catalogue()) == ["Enrich: SKU-001 Steel Water Bottle", "Enrich: SKU-002 Garden Trowel"]
+
+
+def test_items_when_there_are_no_files_either_then_at_most_twenty_without_description() -> None:
+    products = [Product(sku=f"S-{n:02}", description="" if n else "has one") for n in range(30)]
+
+    found = items(None, MemoryDataSet(products), with_sheet=False)
+
+    assert found == [f"Enrich: S-{n:02}" for n in range(1, 21)]
+
+
+def test_run_by_item_when_one_product_is_wrong_then_only_that_one_is_asked_again() -> None:
+    wrong = {**BOTTLE, "bullets": ["double wall", "double wall", "leak-proof screw cap"]}
+    answers = [
+        search("SKU-001 Steel Water Bottle"),
+        upsert(wrong),
+        {"SKU-001": UPDATED},
+        search("SKU-002 Garden Trowel"),
+        upsert(TROWEL),
+        {"SKU-002": UPDATED},
+        upsert({"sku": "SKU-001", "bullets": BOTTLE["bullets"]}),
+        {"SKU-001": UPDATED},
+    ]
+    run = played(answers, profile=SMALL)
+
+    assert complaints(run) == {"bullets_are_distinct"}
+    assert run.outcome == Finished(DONE, cycles=2)
+    assert [turn.start.item for turn in run.turns][-2:] == ["SKU-001", "SKU-001"]
+    kept = [message.text for message in run.turns[6].start.added if message.role == "tool"]
+    assert "SKU-001  Steel Water Bottle" in kept[-1]
+
+
+def test_offer_when_nothing_was_done_then_search_write_or_answer_under_the_sku() -> None:
+    offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1))
+
+    assert list(offer.tools) == ["search_files", "upsert_products"]
+    assert offer.answer
+    upsert_schema = offer.tools["upsert_products"]
+    assert upsert_schema is not None
+    assert jsonschema_rs.is_valid(upsert_schema, {"products": [BOTTLE]})
+    assert not jsonschema_rs.is_valid(upsert_schema, {"products": [{**BOTTLE, "sku": "SKU-002"}]})
+
+
+def test_offer_when_it_was_written_then_only_an_answer() -> None:
+    calls = [search("x"), upsert(BOTTLE)]
+    offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=calls))
+
+    assert (offer.tools, offer.answer) == ({}, True)
+    assert offer.answer_schema is not None
+    assert jsonschema_rs.is_valid(offer.answer_schema, {"SKU-001": UPDATED})
+
+
+@pytest.mark.parametrize(("name", "left"), [("search_files", ["upsert_products"]), ("upsert_products", [])])
+def test_offer_when_a_call_was_repeated_in_vain_then_it_is_not_on_offer_again(name: str, left: list[str]) -> None:
+    calls = [ToolCall(name=name, succeeded=False)] * 2
+
+    assert list(next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=calls)).tools) == left
+
+
+def test_offer_when_fields_are_wrong_then_only_those_in_the_order_facts_first() -> None:
+    bad = written(material="steel", description="The bottle is the best.")
+    issues = [bad.issue("description", "x"), bad.issue("material", "y")]
+    offer = next_offer(Step(input=ASKED, item=ITEM, cycle=2, issues=issues))
+
+    schema = offer.tools["upsert_products"]
+    assert schema is not None
+    fields = schema["properties"]["products"]["items"]["properties"]
+    assert list(fields) == ["sku", "material", "description"]
+    assert fields["material"] == {"const": "stainless steel"}
+    assert not offer.answer
+
+
+def test_offer_when_success_was_claimed_without_writing_then_no_answer_before_it_is_written() -> None:
+    run = played([{"SKU-001": UPDATED}, upsert(BOTTLE), {"SKU-001": UPDATED}], skus=["SKU-001"], profile=SMALL)
+
+    assert complaints(run) == {"every_sku_was_attempted", "claims_are_true"}
+    assert run.outcome == Finished({"SKU-001": UPDATED}, cycles=2)
+
+
+def test_offer_when_only_the_answer_was_wrong_then_only_the_answer_is_asked() -> None:
+    answers = [upsert(BOTTLE), {"SKU-001": "Update was rejected"}, {"SKU-001": UPDATED}]
+    run = played(answers, skus=["SKU-001"], profile=SMALL)
+
+    assert run.outcome == Finished({"SKU-001": UPDATED}, cycles=2)
+    assert len(run.tool_calls) == 1
+
+
+def test_narrow_bullets_when_some_are_wrong_then_good_ones_stay_and_bad_ones_come_from_the_file() -> None:
+    schema = narrow_bullets(written(bullets=["holds 750 ml", "zipped cap", "holds 750 ml"]), "bullets")
+
+    assert schema["prefixItems"] == [
+        {"const": "holds 750 ml"},
+        {"enum": ["double wall keeps drinks cold for 24 hours", "fits most car cup holders"]},
+        {"enum": ["leak-proof screw cap"]},
+    ]
+
+
+@pytest.mark.parametrize(("number", "takes_digits"), [("750", True), ("800", False)])
+def test_narrow_description_when_a_number_was_wrong_then_digits_are_not_taken(number: str, takes_digits: bool) -> None:
+    schema = narrow_description(written(description=f"The bottle holds {number} ml of water every day."), "description")
+
+    assert jsonschema_rs.is_valid(schema, "The steel water bottle keeps drinks cold all day long.")
+    assert jsonschema_rs.is_valid(schema, "The steel water bottle holds 750 ml of cold drinks.") is takes_digits
+
+
+def test_examples_when_shown_then_they_keep_the_rules_they_teach() -> None:
+    from tasks.definitions.catalog_enrichment import quality
+    from tasks.definitions.catalog_enrichment.definition import enrichment
+
+    for example in enrichment.examples:
+        find, write = example.calls
+        details = write.arguments["products"][0]
+        section = section_of(details["sku"], [SHEET.__class__("x.txt", "text/plain", find.result)])
+        assert section is not None
+        shown = Written(sku=details["sku"], details=details, section=section)
+        rules = (
+            quality.is_complete,
+            quality.copies_values,
+            quality.names_product,
+            quality.is_full_sentence,
+            quality.avoids_forbidden_words,
+            quality.numbers_are_in_file,
+            quality.bullets_are_in_file,
+            quality.bullets_are_distinct,
+        )
+        assert [issue for rule in rules for issue in rule(shown)] == []
+        assert not set(FORBIDDEN) & set(details["description"].split())
