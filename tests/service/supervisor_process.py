@@ -1,7 +1,8 @@
 """A supervisor to kill: `supervisor_process.py DATA_ROOT [UID]`.
 
-It prints the URL, starts the server again for every line on stdin, and stops in an orderly way when stdin ends. As root
-it first becomes UID; everything is imported before that, as the interpreter may lie where UID cannot read.
+It prints the URL, for every line on stdin starts the server again once that has ended, and stops in an orderly way
+when stdin ends. As root it first becomes UID; everything is imported before that, as the interpreter may lie where UID
+cannot read.
 """
 
 import os
@@ -19,6 +20,7 @@ def main() -> None:
     with Cluster(Path(sys.argv[1])) as cluster:
         print(cluster.url, flush=True)
         for _ in sys.stdin:
+            assert cluster.wait(timeout_seconds=20)
             print(cluster.start(), flush=True)
 
 

@@ -93,6 +93,10 @@ class Cluster:
         """The postmaster's, while it runs."""
         return self._process.pid if self._process is not None and self.is_running else None
 
+    def wait(self, *, timeout_seconds: float) -> bool:
+        """Whether the server has ended; waits for that until the time is up. After True, start() starts it again."""
+        return postmaster.wait_until(lambda: not self.is_running, seconds=timeout_seconds)
+
     @property
     def log_path(self) -> Path:
         return self.data_root / "log"
