@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 import psycopg
+from psycopg import sql
 
 from service.attached import data_directory
 from service.errors import SetupError
@@ -86,6 +87,7 @@ class Supervisor:
             raise SetupError(str(error)) from error
         stack.callback(cluster.stop)
         self._cluster = cluster
+        _create_reporting_role(url, self._settings.reporting_role)
         click.echo(f"database    PostgreSQL, embedded, in {self.directory / 'postgres'}")
         return url
 
@@ -159,6 +161,14 @@ class Supervisor:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _create_reporting_role(url: str, role: str) -> None:
+    """On the embedded server we are the administrator who makes it elsewhere with the lines of `agentic doctor`."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("ALTER ROLE {} SET timezone = 'UTC'").format(sql.Identifier(role)))
 
 
 def _holds_lease(worker: Child, settings: Settings) -> bool:

@@ -1,0 +1,117 @@
+"""Accounts, data sets and agents from the command line are those of REST."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.http import serving
+from tests.service.commands.running import agentic
+
+
+def made(database_url: str, *arguments: str) -> dict[str, Any]:
+    done = agentic(*arguments, "--json", environment={"DATABASE_URL": database_url})
+    assert done.returncode == 0, done.stderr
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def test_set_up_from_the_command_line_when_done_is_what_rest_gives(database_url: str) -> None:
+    data_set = made(database_url, "data-set", "create", "shop")
+    agent = made(
+        database_url, "agent", "create", "--type", "none-yet", "--name", "A", "--data-set", str(data_set["id"])
+    )
+    admin = made(database_url, "account", "create", "root", "--admin")
+    user = made(database_url, "account", "create", "ann", "--data-set", str(data_set["id"]))
+    with serving(database_url) as client:
+        headers = {"Authorization": f"Token {admin['token']}"}
+        assert client.get(f"/api/data-sets/{data_set['id']}/", headers=headers).json() == data_set
+        assert client.get(f"/api/agents/{agent['id']}/", headers=headers).json() == agent
+        token = user.pop("token")
+        assert client.get(f"/api/service-accounts/{user['id']}/", headers=headers).json() == user
+        listed = client.get(
+            f"/api/agents/{agent['id']}/agentic-execution-definitions/", headers={"Authorization": f"Bearer {token}"}
+        )
+        assert listed.json() == []
+
+
+def test_reset_token_when_done_ends_the_old_one(database_url: str) -> None:
+    old = made(database_url, "account", "create", "ann")["token"]
+    new = made(database_url, "account", "reset-token", "ann")["token"]
+    with serving(database_url) as client:
+        statuses = [
+            client.get("/api/agentic-executions/", headers={"Authorization": f"Token {token}"}).status_code
+            for token in (old, new)
+        ]
+    assert statuses == [401, 200]
+
+
+def test_disable_when_done_closes_the_api_to_the_account(database_url: str) -> None:
+    account = made(database_url, "account", "create", "ann")
+    assert made(database_url, "account", "disable", str(account["id"]))["is_active"] is False
+    with serving(database_url) as client:
+        response = client.get("/api/agentic-executions/", headers={"Authorization": f"Token {account['token']}"})
+    assert response.status_code == 401
+
+
+def test_data_set_with_products_when_created_has_them_all(
+    database_url: str, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    csv_file = tmp_path / "products.csv"
+    csv_file.write_text('sku,name,description,colour\nA-1,Cup,"A, cup",red\nA-2,Pot,,\n')
+    data_set = made(database_url, "data-set", "create", "shop", "--products", str(csv_file))
+    rows = connection.execute(
+        "SELECT sku, name, description, details FROM products WHERE data_set_id = %s ORDER BY sku", (data_set["id"],)
+    ).fetchall()
+    assert rows == [("A-1", "Cup", "A, cup", {"colour": "red"}), ("A-2", "Pot", "", {"colour": ""})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("p.csv", "name\nCup\n", "no column named sku"),
+        ("p.csv", "sku,name\nA,Cup,extra\n", "line 2: more values than columns"),
+        ("p.csv", "sku\nA\nA\n", "'A' is given more than once"),
+        ("p.csv", 'sku,name\n"A,Cup\n', "unexpected end of data"),
+        ("p.csv", "sku,name\n ,Cup\n", "line 2"),
+        ("p.jsonl", '{"sku": "A"}\n{"sku": 7}\n', "line 2"),
+        ("p.jsonl", "[]\n", "line 1"),
+        ("p.jsonl", '{"sku": "A", "colour": "a\\u0000b"}\n', "NUL"),
+        ("p.txt", "sku\n", ".csv or .jsonl"),
+    ],
+)
+def test_product_file_that_is_wrong_when_given_creates_nothing(
+    database_url: str, connection: psycopg.Connection, tmp_path: Path, name: str, content: str, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    done = agentic("data-set", "create", "shop", "--products", str(path), environment={"DATABASE_URL": database_url})
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert connection.execute("SELECT count(*) FROM data_sets").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["account", "create", "ann", "--data-set", "99"],
+        ["account", "create", " "],
+        ["account", "disable", "nobody"],
+        ["account", "reset-token", "99"],
+        ["agent", "create", "--type", "echo", "--name", "A", "--data-set", "99"],
+    ],
+)
+def test_command_that_names_nothing_real_when_run_exits_2_and_writes_nothing(
+    database_url: str, connection: psycopg.Connection, command: list[str]
+) -> None:
+    done = agentic(*command, environment={"DATABASE_URL": database_url})
+    assert done.returncode == 2
+    assert done.stderr.startswith("agentic: ")
+    assert connection.execute("SELECT (SELECT count(*) FROM accounts) + (SELECT count(*) FROM agents)").fetchone() == (
+        0,
+    )
