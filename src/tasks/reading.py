@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from service.definitions.context import RunContext
 from service.definitions.definition import AnyDefinition, Item
-from service.definitions.schema import Problem, Undecodable, convert, schema_of
+from service.definitions.problems import Problem
+from service.definitions.schema import Undecodable, convert, schema_of
 from service.definitions.verdicts import Issue
 from tasks.conversation import Reply
 from tasks.decoding import NotJson, find_json

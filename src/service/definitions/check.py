@@ -14,14 +14,13 @@ from service.definitions.registry import Source, duplicates, sources
 
 OWN_PACKAGE = "agentic-executions"
 
-HEAVY = frozenset(
-    {
-        *("PIL", "anthropic", "boto3", "cv2", "httpx", "langchain", "litellm", "litestar", "llama_cpp", "llama_index"),
-        *("matplotlib", "nltk", "numpy", "openai", "pandas", "playwright", "pyarrow", "pydantic_ai", "pypdf"),
-        *("pypdfium2", "requests", "scipy", "selenium", "sklearn", "spacy", "tensorflow", "torch", "transformers"),
-        "xllamacpp",
-    }
-)
+# fmt: off
+HEAVY = frozenset({
+    "PIL", "anthropic", "boto3", "cv2", "httpx", "langchain", "litellm", "litestar", "llama_cpp", "llama_index",
+    "matplotlib", "nltk", "numpy", "openai", "pandas", "playwright", "pyarrow", "pydantic_ai", "pypdf", "pypdfium2",
+    "requests", "scipy", "selenium", "sklearn", "spacy", "tensorflow", "torch", "transformers", "xllamacpp",
+})
+# fmt: on
 """Top-level modules that a definition imports only inside the tool that needs them: the API loads definitions too."""
 
 INTERNAL = frozenset({"service", "tasks"})

@@ -1,0 +1,1 @@
+"""A potter's definitions: a package of somebody else."""

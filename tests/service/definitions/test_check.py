@@ -1,0 +1,106 @@
+"""What `agentic check` says of installed packages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from service.definitions import registry
+from service.definitions.check import check
+from tests.service.definitions.test_registry import Distribution
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Put modules with these sources on the path of this and of child processes, as packages' entry points."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    yield Install(tmp_path, monkeypatch)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+class Install:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, **sources: str) -> None:
+        points = []
+        for name, source in sources.items():
+            (self.folder / f"{name}.py").write_text(source)
+            point = EntryPoint(name=name, value=f"{name}:definition", group=registry.GROUP)
+            points.append(point._for(Distribution(f"{name}-package")))  # type: ignore[attr-defined]
+        self.monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+
+DEFINITION = """
+from agentic import Definition
+definition = Definition(key="{key}", name="Some", agent_type="some", input=dict[str, str], output=str)
+@definition.instructions
+def ask(input): return "x"
+"""
+
+
+def test_check_when_definitions_are_fine_then_ok_and_listed(install: Install) -> None:
+    install(fine=DEFINITION.format(key="fine"))
+    report = check()
+    assert report.is_ok
+    assert "fine@1 for agents of type some" in report.as_text()
+    assert "All definitions can be used." in report.as_text()
+
+
+def test_check_when_a_module_is_slow_then_it_is_noted_but_ok(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.definitions.check.SLOW_SECONDS", 0.0)
+    install(slow=DEFINITION.format(key="slow"))
+    report = check()
+    assert report.is_ok
+    assert "to import, which delays the start" in report.as_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import sqlite3_not_there", "fails to import: ModuleNotFoundError"),
+        (DEFINITION.format(key="Not Kebab"), "key 'Not Kebab' must be kebab-case"),
+        ("import spacy\n" + DEFINITION.format(key="a"), "imports spacy with its module"),
+        ("import service.settings\n" + DEFINITION.format(key="a"), "only agentic is for authors"),
+        ("from tasks import loop\n" + DEFINITION.format(key="a"), "only agentic is for authors"),
+        ("import tasks.loop as loop\n" + DEFINITION.format(key="a"), "only agentic is for authors"),
+    ],
+)
+def test_check_when_something_is_wrong_then_not_ok_and_it_is_named(install: Install, source: str, said: str) -> None:
+    (install.folder / "spacy.py").write_text("")
+    install(wrong=source)
+    report = check()
+    assert not report.is_ok
+    assert said in report.as_text()
+    assert "wrong-package" in report.as_text()
+    assert report.as_record()["ok"] is False
+
+
+def test_check_when_a_module_only_loads_here_then_the_child_process_tells(install: Install) -> None:
+    install(
+        shy="import sys\nif 'pytest' not in sys.modules: raise OSError('no pytest')\n" + DEFINITION.format(key="shy")
+    )
+    assert "fails to import in a process of its own: OSError: no pytest" in check().as_text()
+
+
+def test_check_when_two_packages_offer_the_same_then_not_ok(install: Install) -> None:
+    install(one=DEFINITION.format(key="same"), two=DEFINITION.format(key="same"))
+    report = check()
+    assert not report.is_ok
+    assert "same@1 is registered 2 times" in report.as_text()
+
+
+def test_check_when_the_named_package_is_unknown_then_not_ok(install: Install) -> None:
+    install(fine=DEFINITION.format(key="fine"))
+    assert check("fine-package").is_ok
+    report = check("no-package")
+    assert not report.is_ok
+    assert "of package 'no-package'" in report.as_text()
