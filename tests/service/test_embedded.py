@@ -14,7 +14,7 @@ import pytest
 import service
 from service.embedded import AlreadyRunning, Cluster, EmbeddedError, EmbeddedUnavailable, attach, find_binaries
 from service.embedded.placement import LONGEST_SOCKET_PATH, OUTSIDE, SOCKET_NAME
-from tests.service.supervision import ORDINARY_UID, Supervisor, data_root, is_process, supervisor
+from tests.service.embedded_processes import ORDINARY_UID, Supervisor, data_root, is_process, supervisor
 
 # For clusters that are only made and thrown away: skips the waiting for the disk.
 QUICK = {"fsync": "off"}

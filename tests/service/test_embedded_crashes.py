@@ -13,7 +13,7 @@ import pytest
 
 from service.embedded import Cluster, attach, child, find_binaries, postmaster
 from service.embedded.account import server_account
-from tests.service.supervision import (
+from tests.service.embedded_processes import (
     DEADLINE_SECONDS,
     ORDINARY_UID,
     Supervisor,

@@ -1,4 +1,4 @@
-"""A supervisor to kill: `supervisor_process.py DATA_ROOT [UID]`.
+"""A supervisor to kill: `embedded_supervisor.py DATA_ROOT [UID]`.
 
 It prints the URL, for every line on stdin starts the server again once that has ended, and stops in an orderly way
 when stdin ends. As root it first becomes UID; everything is imported before that, as the interpreter may lie where UID

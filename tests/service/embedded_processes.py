@@ -36,10 +36,10 @@ def data_root(*, uid: int | None = None, name: str = "postgres") -> Iterator[Pat
 
 
 class Supervisor:
-    """A process that runs `supervisor_process.py`."""
+    """A process that runs `embedded_supervisor.py`."""
 
     def __init__(self, root: Path, *, uid: int | None = None) -> None:
-        script = Path(__file__).with_name("supervisor_process.py")
+        script = Path(__file__).with_name("embedded_supervisor.py")
         account = [] if uid is None else [str(uid)]
         self.root = root
         self.process = subprocess.Popen(
