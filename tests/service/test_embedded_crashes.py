@@ -25,7 +25,10 @@ from tests.service.embedded_processes import (
     wait_until,
 )
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="these tests follow processes through /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="these tests follow processes through /proc"),
+]
 
 
 @pytest.fixture(scope="module", params=["as root", "as an ordinary user"])
