@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from litestar import Request
@@ -81,8 +81,8 @@ def last_page(count: int) -> int:
 
 def _link(request: Request[Any, Any, State], settings: Settings, number: int) -> str:
     """The same request for another page: all other query keys stay, the first page needs none."""
-    others: Mapping[str, list[str]] = request.query_params.dict()
-    query = [(name, value) for name, values in others.items() if name != "page" for value in values]
+    given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    query = [(name, value) for name, value in given if name != "page"]
     query += [("page", str(number))] if number > 1 else []
     path = request.url.path.rstrip("/") + "/"
     return base_url(request, settings) + path + (f"?{urlencode(query)}" if query else "")

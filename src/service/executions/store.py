@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - statements are put together from our own text alone; values are parameters
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -127,14 +127,13 @@ async def get_by_task_id(connection: Connection, account_id: int, celery_task_id
 
 async def list_page(connection: Connection, filters: Mapping[str, object], *, limit: int, offset: int) -> list[Row]:
     """Executions that meet the filters (keys of CONDITIONS), newest first, without files."""
-    query = f"SELECT {COLUMNS} FROM executions {where(filters)} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s"
-    cursor = await connection.execute(query, {**filters, "limit": limit, "offset": offset})
+    cursor = await connection.execute(list_query(filters), {**filters, "limit": limit, "offset": offset})
     return await cursor.fetchall()
 
 
 async def count(connection: Connection, filters: Mapping[str, object]) -> int:
     """How many executions meet the filters."""
-    cursor = await connection.execute(f"SELECT count(*) AS count FROM executions {where(filters)} LIMIT 1", filters)
+    cursor = await connection.execute(f"SELECT count(*) AS count FROM executions {_where(filters)} LIMIT 1", filters)
     row = await cursor.fetchone()
     assert row is not None
     return int(row["count"])
@@ -146,6 +145,11 @@ async def live_offers(connection: Connection) -> set[str]:
     return {row["reference"] for row in await cursor.fetchall()}
 
 
-def where(filters: Mapping[str, object]) -> str:
-    """The WHERE clause of these filters; empty without any."""
-    return "WHERE " + " AND ".join(CONDITIONS[name] for name in filters) if filters else ""
+def list_query(filters: Iterable[str]) -> str:
+    """The statement of a page that is held to these filters."""
+    return f"SELECT {COLUMNS} FROM executions {_where(filters)} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s"
+
+
+def _where(filters: Iterable[str]) -> str:
+    conditions = [CONDITIONS[name] for name in filters]
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
