@@ -265,6 +265,20 @@ def test_read_when_the_working_directory_holds_hostile_modules_then_they_are_not
     assert read(make_pdf(b"Hello"), PDF) == DocumentText("Hello", 5, pages=1, pages_read=1)
 
 
+def test_read_when_the_child_starts_then_its_own_folder_is_no_place_for_modules() -> None:
+    commands: list[bytes] = []
+
+    async def watched() -> AsyncIterator[bytes]:
+        commands.append((await child() / "cmdline").read_bytes())
+        yield b"text"
+
+    async def once() -> None:
+        await DocumentReader(LIMITS).read(watched(), TEXT)
+
+    asyncio.run(once())
+    assert commands[0].split(b"\0")[1] == b"-P"
+
+
 def test_read_when_the_worker_has_secrets_then_the_child_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     environments: list[bytes] = []

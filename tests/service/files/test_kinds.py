@@ -84,6 +84,7 @@ def test_identify_when_content_fits_the_extension_then_returns_its_type(
         ("a.txt", png(), "'a.txt' is named .txt but its content is not text"),
         ("a.txt", b"abc\0def", "'a.txt' is named .txt but its content is not text (it contains NUL bytes)"),
         ("a.txt", b"\x80\x81\x02\x03", "'a.txt' is named .txt but its content is not text"),
+        ("a.txt", b"\x01 and half a character \xe2\x82", "'a.txt' is named .txt but its content is not text"),
         ("a.txt", "a\0b".encode("utf-16"), "'a.txt' contains a NUL character"),
         ("a.txt", b"\xff\xfea", "'a.txt' is named .txt but its content is not valid UTF-16"),
         ("a.csv", b"PK\x03\x04" + b"\0" * 30, "'a.csv' is named .csv but its content is not text"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
+from litestar.exceptions import InternalServerException
 
 from service.errors import BadRequest, PayloadTooLarge, ServiceError, UnsupportedMediaType
 from service.files.limits import FileLimits
@@ -114,6 +115,7 @@ def test_read_form_when_files_are_not_kept_then_counts_and_drops_them() -> None:
     async def dropped() -> tuple[int, bytes]:
         body = aiter(Body(encode(upload("files", "a.txt", b"secret"))))
         async with read_form(body, content_type=TYPE, content_length=None, limits=LIMITS, keep_files=False) as form:
+            form.files[0].handle.seek(0)
             return form.files[0].size_bytes, form.files[0].handle.read()
 
     assert anyio.run(dropped) == (6, b"")
@@ -196,6 +198,12 @@ def test_read_form_when_the_body_fails_then_closes_its_files_and_passes_the_erro
         with pytest.raises(ConnectionError, match="gone"):
             run(body)
         gc.collect()
+
+
+def test_read_form_when_litestar_says_the_client_is_gone_then_is_no_defect_of_ours() -> None:
+    error = refusal(Body(b"--XX\r\n", error=InternalServerException("client disconnected prematurely")))
+    assert isinstance(error, BadRequest)
+    assert error.detail == "The upload was cut off"
 
 
 def test_read_form_when_the_caller_fails_then_closes_the_files() -> None:
