@@ -63,7 +63,7 @@ class ExecutionsApp(App):
         from tasks.lifetime import Lifetime
         from tasks.run_execution import run_ticket
 
-        worker = QueueWorker(self, **{**self._defaults(), **options})
+        worker = QueueWorker(self, **{**self.defaults(), **options})
         description = WorkerDescription(
             name=worker.worker_name or "worker",
             host=socket.gethostname(),
@@ -81,7 +81,7 @@ class ExecutionsApp(App):
         finally:
             await lifetime.end()
 
-    def _defaults(self) -> dict[str, Any]:
+    def defaults(self) -> dict[str, Any]:
         settings = self.settings
         return {
             "queues": [QUEUE],

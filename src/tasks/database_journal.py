@@ -65,7 +65,6 @@ class DatabaseJournal:
         values = {
             "number": number,
             "answer": _encode(answer),
-            "model": clean_text(answer.model),
             "finish_reason": answer.finish_reason,
             "input_tokens": answer.usage.input_tokens,
             "cached_tokens": answer.usage.cached_tokens,

@@ -90,6 +90,8 @@ class Lease:
                     log.warning("worker was taken for dead; registering anew", extra={"worker_id": worker_id})
                     self._identity = None
                     continue
+            else:
+                log.warning("event loop is blocked; the lease is not renewed")
             if self._ending.wait(self._interval):
                 break
         if self._identity is not None:

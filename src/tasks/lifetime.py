@@ -18,6 +18,7 @@ from tasks.attached_files import FileTexts
 from tasks.chores import number_events, reconcile, sweep_blobs
 from tasks.lease import Lease
 from tasks.llm.models import Models
+from tasks.run_execution import Held
 from tasks.sweep import Sweeper
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Lifetime:
         self.files = FileTexts(settings, self.database)
         self.is_stopping = False
         self.identity: Identity | None = None
-        self.held: dict[Claim, asyncio.Task[object]] = {}
+        self.held: dict[Claim, Held] = {}
         self.events_added = asyncio.Event()
         self._identified = asyncio.Event()
         self._lease = Lease(
@@ -93,8 +94,8 @@ class Lifetime:
         if is_first:
             return
         self.queue.adopt(identity.queue_worker_id)
-        for task in self.held.values():
-            task.cancel("swept")
+        for held in self.held.values():
+            held.lose()
 
     def _swept(self, swept: Swept) -> None:
         if swept.tickets_added:

@@ -37,6 +37,8 @@ async def outlast(database: Database, operation: Callable[[Connection], Awaitabl
         except Unavailable as error:
             if is_refusal(error.__cause__):
                 raise
+        except psycopg.errors.ReadOnlySqlTransaction:
+            pass  # a standby, until the URL leads to the primary again
         await asyncio.sleep(pauses(attempt))
         attempt += 1
 

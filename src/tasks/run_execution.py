@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
+import psycopg
 
 from service.database import Connection
 from service.definitions.context import RunContext
@@ -32,6 +34,19 @@ GIVE_BACK_SECONDS = 4.0
 """How long a cancelled run tries to give its execution back; after that the sweep finds it."""
 
 
+@dataclass
+class Held:
+    """A run in this process. `is_lost`: the worker was taken for dead, so the execution is somebody else's."""
+
+    task: asyncio.Task[object]
+    is_lost: bool = False
+
+    def lose(self) -> None:
+        """End the run; it writes nothing more."""
+        self.is_lost = True
+        self.task.cancel()
+
+
 async def run_ticket(lifetime: Lifetime) -> None:
     """One ticket, one run. A ticket that finds nothing startable ends; so does one that comes during a stop."""
     claim = await _claim(lifetime)
@@ -40,9 +55,9 @@ async def run_ticket(lifetime: Lifetime) -> None:
     lifetime.events_added.set()
     task = asyncio.current_task()
     assert task is not None
-    lifetime.held[claim] = task
+    held = lifetime.held[claim] = Held(task)
     try:
-        await _hold(lifetime, claim, task)
+        await _hold(lifetime, claim, held)
     finally:
         del lifetime.held[claim]
 
@@ -50,7 +65,10 @@ async def run_ticket(lifetime: Lifetime) -> None:
 async def _claim(lifetime: Lifetime) -> Claim | None:
     async def claim(connection: Connection) -> tuple[Claim | None, bool]:
         identity = await lifetime.registered()
-        return await runtime.claim(connection, identity.worker_id, lifetime.offers)
+        try:
+            return await runtime.claim(connection, identity.worker_id, lifetime.offers)
+        except psycopg.errors.ForeignKeyViolation:  # swept in this very moment
+            return None, False
 
     if lifetime.is_stopping:
         return None
@@ -60,22 +78,21 @@ async def _claim(lifetime: Lifetime) -> Claim | None:
     return claimed
 
 
-async def _hold(lifetime: Lifetime, claim: Claim, task: asyncio.Task[object]) -> None:
+async def _hold(lifetime: Lifetime, claim: Claim, held: Held) -> None:
     """Run it to its outcome, or to where the claim ends otherwise."""
     about = {"execution_id": claim.execution_id, "epoch": claim.epoch}
     log.info("execution claimed", extra=about)
     try:
-        outcome = await _outcome(lifetime, claim)
-        await _record(lifetime, claim, outcome)
-        log.info("execution ended", extra={**about, "outcome": type(outcome).__name__.lower()})
+        await _end(lifetime, claim, await _outcome(lifetime, claim))
+        log.info("execution ended", extra=about)
     except ToldToStop:
         await _give_back(lifetime, claim)
         log.info("execution given back", extra=about)
     except LostClaim:
         log.warning("claim lost; nothing more is written", extra=about)
-    except asyncio.CancelledError as cancelled:
-        if cancelled.args == (SWEPT,):
-            task.uncancel()
+    except asyncio.CancelledError:
+        if held.is_lost:
+            held.task.uncancel()
             log.warning("claim lost with the worker's identity", extra=about)
             return
         await _give_back(lifetime, claim)
@@ -132,8 +149,16 @@ async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) ->
     )
 
 
+async def _end(lifetime: Lifetime, claim: Claim, outcome: Outcome) -> None:
+    """Record the outcome; where the database refuses it, that it was refused."""
+    try:
+        await _record(lifetime, claim, _storable(outcome))
+    except (psycopg.Error, Unavailable) as error:
+        log.exception("outcome refused", extra={"execution_id": claim.execution_id})
+        await _record(lifetime, claim, _runtime_error(error))
+
+
 async def _record(lifetime: Lifetime, claim: Claim, outcome: Outcome) -> None:
-    outcome = _storable(outcome)
 
     async def record(connection: Connection) -> Ended:
         return await runtime.record_outcome(connection, claim, outcome)
@@ -175,7 +200,3 @@ def _storable(outcome: Outcome) -> Outcome:
             return Failed(str(code), clean_text(explanation), retryable=retryable, cycles=cycles)
         case _ as never:
             assert_never(never)
-
-
-SWEPT = "swept"
-"""The message of the cancellation that tells a run that its worker was taken for dead."""

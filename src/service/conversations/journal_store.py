@@ -36,7 +36,7 @@ written AS (
 FINISH_TURN = f"""{CLAIMED}
 written AS (
   UPDATE turns t
-     SET answer = %(answer)s, model = %(model)s, finish_reason = %(finish_reason)s, input_tokens = %(input_tokens)s,
+     SET answer = %(answer)s, finish_reason = %(finish_reason)s, input_tokens = %(input_tokens)s,
          cached_tokens = %(cached_tokens)s, output_tokens = %(output_tokens)s, finished_at = now()
     FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL)
 {HELD}"""  # noqa: S608 - constants

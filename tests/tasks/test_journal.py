@@ -1,0 +1,191 @@
+"""The journal in the database: what is written is read back, written twice it is there once, and only by its claim."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from service.database import Database
+from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
+from service.executions import runtime
+from service.executions.runtime import Claim
+from tasks.database_journal import LARGEST_REQUEST_BYTES, DatabaseJournal, ToldToStop
+from tasks.journal import LostClaim, RunRecord, ToolCallStart, TurnStart
+from tasks.llm.protocol import Answer, Message, ToolRequest, Usage
+from tests.tasks.conftest import AsApp
+from tests.tasks.holding import add_worker, hold
+from tests.tasks.seed import Shop, open_shop
+
+CALL = ToolCallStart(turn=1, number=1, call_id="c1", name="look", arguments='{"a": 1}', idempotency_key="1-1-1")
+ANSWER = Answer(
+    tool_requests=(ToolRequest(call_id="c1", name="look", arguments='{"a": 1}'),),
+    finish_reason="tool_calls",
+    usage=Usage(input_tokens=10, cached_tokens=4, output_tokens=3),
+    model="m-1",
+)
+
+
+def turn(number: int, *added: Message, cycle: int = 1, item: str | None = None) -> TurnStart:
+    return TurnStart(number=number, cycle=cycle, item=item, model="m", request_digest=b"\1\2", added=added)
+
+
+def journalled(app: AsApp, claim: Claim, write: Callable[[DatabaseJournal], Awaitable[Any]]) -> RunRecord:
+    """What a later worker reads after `write`."""
+
+    async def use(database: Database) -> RunRecord:
+        await write(DatabaseJournal(database, claim, is_stopping=lambda: False))
+        return await DatabaseJournal(database, claim, is_stopping=lambda: False).load()
+
+    return app.pooled(use)
+
+
+@pytest.fixture
+def held(app: AsApp, shop: Shop) -> Claim:
+    shop.accept()
+    return hold(app, add_worker(app))
+
+
+def test_journal_on_either_postgresql_gives_back_what_was_written(either_database_url: str) -> None:
+    app = AsApp(either_database_url)
+    with psycopg.connect(either_database_url, autocommit=True) as connection:
+        open_shop(connection).accept()
+    held = hold(app, add_worker(app))
+    question = Message(role="user", text="what is it?")
+    spoken = [
+        Spoken("first", Accept()),
+        Spoken("second", Retry(Issue("/a", "wrong", hint="right", narrow={"const": 1}))),
+        Spoken("third", Reject("no", "code")),
+    ]
+
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(turn(1, question, item="k"))
+        await journal.finish_turn(1, ANSWER)
+        await journal.start_tool_call(CALL)
+        await journal.finish_tool_call(CALL, result='{"b": 2}', succeeded=True)
+        await journal.record_verdicts(1, spoken)
+        await journal.start_turn(turn(2, cycle=2))
+
+    record = journalled(app, held, write)
+    first, second = record.turns
+    assert (first.start, first.answer) == (turn(1, question, item="k"), ANSWER)
+    assert [(call.start, call.result, call.succeeded) for call in first.calls] == [(CALL, '{"b": 2}', True)]
+    assert (second.answer, second.calls) == (None, ())
+    assert [(verdict.validator, verdict.kind, verdict.code) for verdict in record.verdicts] == [
+        ("first", "accept", None),
+        ("second", "retry", None),
+        ("third", "reject", "code"),
+    ]
+    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}}
+    assert record.verdicts[1].issues == (issue,)
+
+
+def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        for _ in range(2):  # as after a commit whose reply was lost
+            await journal.start_turn(turn(1))
+        for _ in range(2):
+            await journal.finish_turn(1, ANSWER)
+        for _ in range(2):
+            await journal.start_tool_call(CALL)
+        for _ in range(2):
+            await journal.finish_tool_call(CALL, result="1", succeeded=True)
+        for _ in range(2):
+            await journal.record_verdicts(1, [Spoken("v", Accept())])
+
+    record = journalled(app, held, write)
+    assert (len(record.turns), len(record.turns[0].calls), len(record.verdicts)) == (1, 1, 1)
+    assert shop.connection.execute(
+        "SELECT attempts FROM turns UNION ALL SELECT attempts FROM tool_calls"
+    ).fetchall() == [
+        (1,),
+        (1,),
+    ]
+
+
+def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def begin(journal: DatabaseJournal) -> None:
+        await journal.start_turn(turn(1))
+        await journal.finish_turn(1, ANSWER)
+        await journal.start_tool_call(CALL)
+        await journal.start_turn(turn(2))
+
+    async def resume(journal: DatabaseJournal) -> None:
+        await journal.load()
+        await journal.start_tool_call(CALL)
+        await journal.start_turn(turn(2))
+
+    journalled(app, held, begin)
+    journalled(app, held, resume)
+    assert shop.connection.execute("SELECT number, attempts FROM turns ORDER BY number").fetchall() == [(1, 1), (2, 2)]
+    assert shop.connection.execute("SELECT attempts, idempotency_key FROM tool_calls").fetchall() == [(2, "1-1-1")]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda journal: journal.start_turn(turn(2)),
+        lambda journal: journal.finish_turn(1, ANSWER),
+        lambda journal: journal.start_tool_call(CALL),
+        lambda journal: journal.record_verdicts(1, [Spoken("v", Accept())]),
+    ],
+    ids=["start_turn", "finish_turn", "start_tool_call", "record_verdicts"],
+)
+def test_journal_of_a_lost_claim_writes_nothing(
+    app: AsApp, held: Claim, shop: Shop, write: Callable[[DatabaseJournal], Awaitable[None]]
+) -> None:
+    journalled(app, held, lambda journal: journal.start_turn(turn(1)))
+    app.connected(lambda connection: runtime.release(connection, held))
+    again = hold(app, add_worker(app))
+    before = journalled(app, again, lambda journal: journal.load())
+    with pytest.raises(LostClaim):
+        journalled(app, held, write)
+    assert journalled(app, again, lambda journal: journal.load()) == before
+
+
+def test_journal_keeps_what_postgresql_refuses_in_text(app: AsApp, held: Claim) -> None:
+    odd = "a\0b\ud800c"
+
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(turn(1, Message(role="user", text=odd), item=odd))
+        await journal.finish_turn(1, Answer(text=odd, model=odd))
+        call = ToolCallStart(turn=1, number=1, call_id=odd, name=odd, arguments=odd, idempotency_key="k")
+        await journal.start_tool_call(call)
+        await journal.finish_tool_call(call, result='"a\\u0000b"', succeeded=False)
+        issue = Issue("/" + odd, odd, hint=odd, narrow={odd: odd})
+        await journal.record_verdicts(1, [Spoken("v", Retry(issue)), Spoken("w", Reject(odd))])
+
+    record = journalled(app, held, write)
+    answer = record.turns[0].answer
+    assert answer is not None
+    assert answer.text == "a\ufffdb?c"
+    assert record.turns[0].calls[0].result == '"a\\u0000b"'
+    assert record.verdicts[1].explanation == "a\ufffdb?c"
+
+
+def test_journal_cuts_a_request_too_large_in_the_record_only(app: AsApp, held: Claim) -> None:
+    long = Message(role="user", text="x" * (LARGEST_REQUEST_BYTES + 1))
+    record = journalled(app, held, lambda journal: journal.start_turn(turn(1, Message(role="system", text="s"), long)))
+    short, cut = record.turns[0].start.added
+    assert short.text == "s"
+    assert cut.text.endswith("[cut in this record]")
+    assert len(cut.text) < LARGEST_REQUEST_BYTES
+
+
+def test_journal_of_a_worker_told_to_stop_ends_a_step_and_begins_none(app: AsApp, held: Claim) -> None:
+    async def use(database: Database) -> RunRecord:
+        stopping = False
+        journal = DatabaseJournal(database, held, is_stopping=lambda: stopping)
+        await journal.start_turn(turn(1))
+        stopping = True
+        await journal.finish_turn(1, ANSWER)
+        with pytest.raises(ToldToStop):
+            await journal.start_tool_call(CALL)
+        with pytest.raises(ToldToStop):
+            await journal.start_turn(turn(2))
+        return await journal.load()
+
+    record = app.pooled(use)
+    assert [(step.answer, step.calls) for step in record.turns] == [(ANSWER, ())]
