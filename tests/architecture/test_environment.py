@@ -14,6 +14,7 @@ READERS = {"environ", "environb", "getenv", "getenvb"}
 PASSES_IT_ON = {
     "src/service/commands/psql.py": "gives psql the environment that it would have had, with its time zone",
     "src/service/settings.py": "reads every setting",
+    "src/service/supervision/processes.py": "gives the API and the worker the environment that `agentic up` has",
     "src/tasks/documents.py": "gives the process that reads a file the few variables that Python itself needs",
 }
 """Who may touch the environment, and what for."""
