@@ -34,6 +34,7 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state: MutableMapping[str, Any] = scope["state"]
         state["request_id"] = _given_id(scope) or uuid4().hex
+        path = scope["path"]  # routing strips its slash
         started, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -46,7 +47,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            _log(scope, status, time.perf_counter() - started)
+            _log(scope, path, status, time.perf_counter() - started)
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -54,11 +55,11 @@ def _given_id(scope: Scope) -> str | None:
     return given.decode() if _WELL_FORMED.fullmatch(given) else None
 
 
-def _log(scope: Scope, status: int, seconds: float) -> None:
+def _log(scope: Scope, path: str, status: int, seconds: float) -> None:
     fields: dict[str, Any] = {
         "request_id": request_id(scope),
         "method": scope.get("method", ""),
-        "path": scope.get("path", ""),
+        "path": path,
         "status": status,
         "milliseconds": round(seconds * 1000, 1),
     }
