@@ -59,9 +59,7 @@ def create_agent(
 def create_account(
     connection: psycopg.Connection, name: str, *, data_sets: Sequence[int] = (), is_admin: bool = False
 ) -> Account:
-    account_id = _id(
-        connection, "INSERT INTO accounts (name, is_admin) VALUES (%s, %s) RETURNING id", name, is_admin
-    )
+    account_id = _id(connection, "INSERT INTO accounts (name, is_admin) VALUES (%s, %s) RETURNING id", name, is_admin)
     token = new_token()
     connection.execute("INSERT INTO tokens (account_id, digest) VALUES (%s, %s)", (account_id, digest_of(token)))
     for data_set_id in data_sets:

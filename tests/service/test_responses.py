@@ -7,6 +7,7 @@ import logging
 import psycopg
 import pytest
 
+from service.accounts.tokens import new_token
 from service.errors import FieldError
 from service.responses import TYPE_ROOT, dotted_input
 from tests import http
@@ -83,7 +84,7 @@ def test_error_when_it_is_ours_then_500_shows_only_an_id_that_the_log_has(
 def test_any_route_when_the_database_is_away_then_503_that_says_when_to_try_again() -> None:
     nowhere = "postgresql://agentic_app@127.0.0.1:1/nowhere?connect_timeout=1"
     with http.serving(nowhere, make_registry(), AGENTIC_POOL_TIMEOUT_SECONDS="0.1") as client:
-        token = http.new_token()
+        token = new_token()
         answer = client.get(LIST, headers={"Authorization": f"Token {token}"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert list(answer.json()) == MEMBERS
