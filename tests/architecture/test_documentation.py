@@ -8,8 +8,11 @@ from dataclasses import fields
 from service.commands import examinations
 from service.definitions.failures import MEANINGS
 from service.settings import Settings
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, name
 
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+MAKE = re.compile(r"(?:^ {4}|`|\$ )make ([a-z-]+)", re.MULTILINE)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 FAILURE_CODES = (ROOT / "docs" / "failure-codes.md").read_text()
 SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`(.+?)`|–) \| (.+) \|$", re.MULTILINE)
@@ -31,3 +34,18 @@ def test_every_failure_code_is_documented_with_what_to_do() -> None:
 def test_limits_of_the_reporting_role_are_those_that_doctor_prints() -> None:
     printed = [line.format(role="reporting_reader").replace('"', "") for line in examinations.REPORTING_LINES]
     assert [line for line in printed if line not in OPERATIONS] == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    links = [(document, target) for document in DOCUMENTS for target in LINK.findall(document.read_text())]
+    assert links
+    assert [
+        f"{name(document)}: {target}" for document, target in links if not (document.parent / target).exists()
+    ] == []
+
+
+def test_make_targets_that_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for document in DOCUMENTS for target in MAKE.findall(document.read_text())}
+    assert named
+    assert named <= targets
