@@ -122,12 +122,22 @@ async def list_files(connection: Connection, conversation_id: int) -> list[Store
 
 async def read_chunks(database: Database, blob_id: int, start: int, stop: int) -> AsyncIterator[bytes]:
     """The bytes from `start` up to and without `stop`, a chunk at a time; no connection is held between two."""
-    for number in range(start // CHUNK_BYTES, -(-stop // CHUNK_BYTES)):
+    for number in range(start // CHUNK_BYTES, count_chunks(stop)):
         async with database.connection() as connection:
-            cursor = await connection.execute(SELECT_CHUNK, {"blob_id": blob_id, "number": number})
-            row = _found(await cursor.fetchone())
+            data = await read_chunk(connection, blob_id, number)
         offset = number * CHUNK_BYTES
-        yield bytes(row["data"])[max(0, start - offset) : stop - offset]
+        yield data[max(0, start - offset) : stop - offset]
+
+
+async def read_chunk(connection: Connection, blob_id: int, number: int) -> bytes:
+    """One whole chunk; a blob of n bytes has `count_chunks(n)`, from 0."""
+    cursor = await connection.execute(SELECT_CHUNK, {"blob_id": blob_id, "number": number})
+    return bytes(_found(await cursor.fetchone())["data"])
+
+
+def count_chunks(size_bytes: int) -> int:
+    """How many chunks that many bytes take."""
+    return -(-size_bytes // CHUNK_BYTES)
 
 
 async def load_text(connection: Connection, file_id: int) -> StoredText | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
+import time
 import zlib
 
 import pytest
@@ -147,6 +148,13 @@ def test_identify_when_json_is_spooled_then_checks_it_in_memory_or_mapped(size: 
         handle.write(b"!")
         with pytest.raises(BadRequest, match="not JSON"):
             identify("a.json", handle, max_pixels=1)
+
+
+def test_identify_when_a_jpeg_is_nothing_but_segments_then_gives_up_early() -> None:
+    started = time.process_time()
+    with pytest.raises(BadRequest, match="damaged image"):
+        kind_of("a.jpg", b"\xff\xd8" + b"\xff\xe1\0\x02" * 6_000_000)
+    assert time.process_time() - started < 5
 
 
 def test_supported_extensions_when_asked_then_lists_every_kind_sorted() -> None:
