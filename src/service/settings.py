@@ -170,6 +170,16 @@ class Settings:
         ".data",
         "Folder of the embedded database and of `.data/cli.json`; used by `agentic up` and by commands beside it.",
     )
+    pg_bin: str = variable(
+        "PG_BIN",
+        "",
+        "Folder of PostgreSQL's programs for the embedded database. Empty: those of the wheel.",
+    )
+    runtime_directory: str = variable(
+        "XDG_RUNTIME_DIR",
+        "",
+        "Folder for the embedded database's socket. Empty: the folder for temporary files.",
+    )
     url: str = variable(
         "AGENTIC_URL",
         "",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,13 @@ class Supervisor:
         if self._settings.database_url:
             click.echo("database    DATABASE_URL")
             return self._settings.database_url
-        from service.embedded import AlreadyRunning, Cluster, EmbeddedError
+        from service.embedded import AlreadyRunning, Cluster, EmbeddedError, find_binaries
 
-        cluster = Cluster(self.directory / "postgres")
+        settings = self._settings
+        runtime = Path(settings.runtime_directory) if settings.runtime_directory else None
         try:
+            binaries = find_binaries(Path(settings.pg_bin) if settings.pg_bin else None)
+            cluster = Cluster(self.directory / "postgres", binaries=binaries, runtime_directory=runtime)
             url = cluster.start()
         except AlreadyRunning as error:
             raise SetupError(f"`agentic up` already runs here ({self.directory}); stop it first.") from error
@@ -133,6 +137,7 @@ class Supervisor:
     def _tend(self) -> None:
         if self._cluster is not None and not self._cluster.is_running:
             click.echo("The database ended; starting it again.")
+            self._cluster.wait(timeout_seconds=1)
             self._cluster.start()
         for child in self._running:
             status = child.ended()
