@@ -49,7 +49,7 @@ def undecodable(issues: Sequence[Issue]) -> Spoken:
 
 def stopped(reason: str) -> Spoken:
     """The verdict when the model gave up by calling stop_execution."""
-    return Spoken(STOP_EXECUTION, Reject(_tidy(reason)))
+    return Spoken(STOP_EXECUTION, Reject(tidy(reason)))
 
 
 def by_cycle(records: Iterable[VerdictRecord]) -> dict[int, list[Spoken]]:
@@ -69,7 +69,7 @@ def max_retries_explanation(cycle: int, spoken: Sequence[Spoken]) -> str:
             first = said.verdict.issues[0]
             place = f"{first.path}: " if first.path else ""
             parts.append(f"{said.validator} ({count} issue{'s' if count > 1 else ''}): {place}{first.message}")
-    return _tidy("\n".join(parts))
+    return tidy("\n".join(parts))
 
 
 async def _verdict(definition: AnyDefinition, validator: Validator[Any, Any], proposal: Proposal[Any, Any]) -> object:
@@ -101,18 +101,18 @@ def _checked(definition: AnyDefinition, validator: Validator[Any, Any], verdict:
         case Reject(explanation, code):
             if code is not None and code not in definition.failures and code not in list(FailureCode):
                 raise ValidatorBroke(f"{name} rejected with the code {code!r}, which the definition does not register.")
-            return Reject(_tidy(explanation) or f"{name} gave no reason.", None if code is None else str(code))
+            return Reject(tidy(explanation) or f"{name} gave no reason.", None if code is None else str(code))
         case _:
             raise ValidatorBroke(f"{name} returned {type(verdict).__name__}, not Accept, Retry or Reject.")
 
 
 def _issue(name: str, issue: Issue) -> Issue:
-    hint = None if issue.hint is None else _tidy(issue.hint)
+    hint = None if issue.hint is None else tidy(issue.hint)
     try:
         narrow = None if issue.narrow is None else msgspec.json.decode(msgspec.json.encode(issue.narrow))
     except (TypeError, ValueError) as error:
         raise ValidatorBroke(f"{name} narrows with something that is no JSON Schema.") from error
-    return Issue(_tidy(issue.path), _tidy(issue.message) or f"{name} did not say what is wrong.", hint, narrow)
+    return Issue(tidy(issue.path), tidy(issue.message) or f"{name} did not say what is wrong.", hint, narrow)
 
 
 def _restored(record: VerdictRecord) -> Verdict:
@@ -130,7 +130,7 @@ def _restored(record: VerdictRecord) -> Verdict:
             return Reject(record.explanation or "The answer was rejected.", record.code)
 
 
-def _tidy(text: str) -> str:
-    """Text as PostgreSQL and JSON take it, of bounded length."""
+def tidy(text: str) -> str:
+    """A text as PostgreSQL and JSON take it, of bounded length."""
     clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode().strip()
     return clean if len(clean) <= MAX_EXPLANATION else f"{clean[: MAX_EXPLANATION - 1]}…"

@@ -19,7 +19,7 @@ from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
 from tasks import judging, reading
 from tasks.conversation import Ask, Conversation, LimitReached, Reply
 from tasks.journal import RunRecord
-from tasks.judging import ValidatorBroke, max_retries_explanation
+from tasks.judging import ValidatorBroke, max_retries_explanation, tidy
 from tasks.llm.protocol import ModelError
 
 I = TypeVar("I")  # noqa: E741
@@ -32,13 +32,13 @@ async def run(definition: Definition[I, O], input: object, conversation: Convers
         typed = convert(definition.input, input)
     except Undecodable as error:
         explanation = f"The stored input does not fit {definition.reference} any more: {error}."
-        return Failed(FailureCode.RUNTIME_ERROR, explanation)
+        return Failed(FailureCode.RUNTIME_ERROR, tidy(explanation))
     conversation.resume(record.turns)
     course = _Course(definition, typed, conversation, record)
     try:
         return await course.run()
     except ModelError as error:
-        return Failed(FailureCode.RUNTIME_ERROR, _advice(error), retryable=error.retryable, cycles=course.cycle)
+        return course.failed(FailureCode.RUNTIME_ERROR, _advice(error), retryable=error.retryable)
     except LimitReached as error:
         return course.failed(error.code, error.explanation)
     except ValidatorBroke as error:
@@ -60,7 +60,7 @@ class _Course:
     def failed(self, code: str, explanation: str, *, retryable: bool | None = None) -> Failed:
         """A failure in this cycle; whether it is retryable is the code's own answer unless given."""
         known = MEANINGS[FailureCode(code)][1] if code in list(FailureCode) else False
-        return Failed(code, explanation, retryable=known if retryable is None else retryable, cycles=self.cycle)
+        return Failed(code, tidy(explanation), retryable=known if retryable is None else retryable, cycles=self.cycle)
 
     async def run(self) -> Outcome:
         asks = everything = await self._asks()

@@ -112,6 +112,12 @@ def test_answer_when_tools_are_called_for_ever_then_ends_at_the_bound_with_its_c
     assert sum(len(turn.calls) for turn in journal.turns.values()) == 5
 
 
+def test_answer_when_the_last_tool_has_an_unprintable_name_then_the_explanation_can_be_kept() -> None:
+    outcome = run(counting(max_tool_calls=0), APE, Telling([ToolCall(name="a\0b")]))
+    assert isinstance(outcome, Failed)
+    assert outcome.explanation.endswith("last: a\N{REPLACEMENT CHARACTER}b.")
+
+
 def test_answer_when_tool_calls_are_bounded_then_the_bound_is_for_all_cycles() -> None:
     steps = [MEASURE, {"ape": 0}, MEASURE, {"ape": 0}, MEASURE, RIGHT]
     outcome = run(counting(max_tool_calls=2), APE, Telling(steps))
