@@ -16,6 +16,7 @@ from service.accounts.access import Authenticator
 from service.accounts.controller import ServiceAccountsController
 from service.accounts.gate import TokenGate
 from service.agents.controller import AgentsController
+from service.attached import settings_with_database
 from service.conversations.controller import ConversationsController
 from service.database import Database
 from service.datasets.controller import DataSetsController
@@ -43,9 +44,9 @@ CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:
     """The application; a factory for any ASGI server. Raises SetupError where a definition or setting is wrong.
 
-    It starts without its database, and answers 503 until that is there.
+    Without settings they are read from the environment. It starts before its database does, and answers 503 until then.
     """
-    settings = settings or Settings.read()
+    settings = settings or settings_with_database()
     database = Database(settings, application_name="agentic-api")
     authenticator = Authenticator(database)
     shared = {

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
 from service.access_log import request_id
-from service.errors import FieldError, InvalidInput, NotFound, ServiceError
+from service.errors import BadRequest, FieldError, InvalidInput, NotFound, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ CODES: dict[int, tuple[str, str]] = {
     )
 }
 """Code and title of what the framework itself refuses."""
+
+CLIENT_WENT_AWAY = "client disconnected prematurely"
+"""The framework's only sign of it: a 500 with these words. It is no defect of ours, and nobody reads the answer."""
 
 Document: TypeAlias = dict[str, Any]
 AnyRequest: TypeAlias = Request[Any, Any, State]
@@ -80,6 +83,8 @@ def answer_framework_error(request: AnyRequest, error: HTTPException) -> Respons
     """What the framework refuses: no such route, wrong method, a parameter that is out of its bounds."""
     if isinstance(error, ValidationException):
         return answer_service_error(request, _parameter_error(error))
+    if error.detail == CLIENT_WENT_AWAY:
+        return answer_service_error(request, BadRequest("The request ended before its body was complete."))
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unexpected_error(request, error)
     code, title = CODES.get(error.status_code, CODES[400])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -151,5 +152,5 @@ def _object(given: object) -> dict[str, Any]:
 
 def _versions(registry: Registry, latest: AnyDefinition) -> list[AnyDefinition]:
     """Every version of a key for the same agent type, highest first."""
-    found = [registry.get(latest.key, version) for version in range(latest.version, 0, -1)]
-    return [version for version in found if version is not None and version.agent_type == latest.agent_type]
+    same = [each for each in registry if each.key == latest.key and each.agent_type == latest.agent_type]
+    return sorted(same, key=attrgetter("version"), reverse=True)
