@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
+
 from service.database import Connection, Database
 from service.definitions.context import AttachedFile
 from service.files import store
@@ -46,8 +49,7 @@ class FileTexts:
         )
 
     async def _read(self, file: StoredFile) -> StoredText:
-        chunks = store.read_chunks(self._database, file.blob_id, 0, file.size_bytes)
-        found = await self._reader.read(chunks, file.content_type)
+        found = await self._reader.read(self._chunks(file), file.content_type)
         match found:
             case DocumentText():
                 text = StoredText(text=found.text, characters=found.characters, is_cut=found.is_cut, problem=None)
@@ -59,3 +61,8 @@ class FileTexts:
 
         await outlast(self._database, save)
         return text
+
+    async def _chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
+        """The bytes of a file, a chunk at a time, across an outage in their midst."""
+        for number in range(store.count_chunks(file.size_bytes)):
+            yield await outlast(self._database, partial(store.read_chunk, blob_id=file.blob_id, number=number))
