@@ -19,12 +19,7 @@ class FileTexts:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        self._reader = DocumentReader(
-            ReadingLimits(
-                timeout_seconds=settings.parse_seconds,
-                memory_bytes=settings.parse_memory_bytes,
-                max_characters=settings.max_text_characters,
-            )
+        self._reader = DocumentReader(ReadingLimits.of(settings))
         )
 
     async def of_conversation(self, conversation_id: int) -> list[AttachedFile]:
