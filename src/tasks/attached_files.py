@@ -20,7 +20,6 @@ class FileTexts:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         self._reader = DocumentReader(ReadingLimits.of(settings))
-        )
 
     async def of_conversation(self, conversation_id: int) -> list[AttachedFile]:
         """The files in the order they were sent; one that cannot be read says why."""
