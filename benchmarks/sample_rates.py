@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+import click
+import msgspec
+
 from service.definitions.context import AttachedFile, Product, RunContext
 from service.definitions.failures import Finished
 from tasks import loop
@@ -57,7 +60,9 @@ async def run_once(model: LanguageModel, seed: int, skus: Sequence[str]) -> Run:
     rows = csv.DictReader((sample / "products.csv").read_text(encoding="utf-8").splitlines())
     sheet = AttachedFile("product-sheet.txt", "text/plain", (sample / "product-sheet.txt").read_text(encoding="utf-8"))
     journal = MemoryJournal()
-    context = RunContext(data_set=MemoryDataSet([Product(**row) for row in rows]), files=[sheet], execution_id=seed)
+    context = RunContext(
+        data_set=MemoryDataSet([msgspec.convert(row, Product) for row in rows]), files=[sheet], execution_id=seed
+    )
     conversation = Conversation(definition=enrichment, model=model, journal=journal, context=context)
     began = time.monotonic()
     outcome = await loop.run(enrichment, {"skus": list(skus)}, conversation, RunRecord())
@@ -132,10 +137,10 @@ async def main() -> None:
             run = await run_once(model, seed, given.skus.split(","))
             runs.append(run)
             why = ", ".join(f"{cycle}:{validator}" for cycle, validator in run.rejections)
-            print(f"{seed}  {run.ending}, cycle {run.cycles}, {run.seconds:.1f} s, {run.calls} calls  {why}", flush=True)
+            click.echo(f"{seed}  {run.ending} in cycle {run.cycles}, {run.seconds:.1f} s, {run.calls} calls  {why}")
     finally:
         await model.close()
-    print(summary(runs))
+    click.echo(summary(runs))
 
 
 if __name__ == "__main__":

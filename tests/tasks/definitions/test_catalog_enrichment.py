@@ -244,7 +244,7 @@ def test_instructions_when_a_capable_model_is_asked_then_every_rule_is_told() ->
     told = " ".join(message.text for message in run.turns[0].start.added)
 
     assert all(word in told for word in FORBIDDEN)
-    for rule in (
+    rules = (
         "to the letter",
         "3 different facts",
         "at most 60",
@@ -252,8 +252,8 @@ def test_instructions_when_a_capable_model_is_asked_then_every_rule_is_told() ->
         "full stop",
         "last word",
         "one sentence",
-    ):
-        assert rule in told
+    )
+    assert all(rule in told for rule in rules)
     assert all(outcome in told for outcome in (UPDATED, NO_DATA, REJECTED))
     assert all(sku in told for sku in BOTH)
     assert SHEET.filename in told

@@ -6,13 +6,20 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from agentic import Finished, MemoryDataSet, Product, RunContext, Step, ToolCall
+from agentic import Finished, MemoryDataSet, Outcome, Product, RunContext, Step, ToolCall
 from service.definitions.definition import Item
+from service.definitions.failures import MEANINGS
+from tasks import loop
+from tasks.conversation import Conversation
+from tasks.definitions.catalog_enrichment import enrichment, quality
 from tasks.definitions.catalog_enrichment.definition import products_to_enrich
 from tasks.definitions.catalog_enrichment.models import UPDATED, CatalogEnrichmentAgenticExecutionInput
 from tasks.definitions.catalog_enrichment.offers import next_offer
 from tasks.definitions.catalog_enrichment.quality import FORBIDDEN, Written, narrow_bullets, narrow_description
 from tasks.definitions.catalog_enrichment.sheets import section_of
+from tasks.journal import RunRecord
+from tasks.llm.local import open_smollm2
+from tasks.testing import MemoryJournal
 from tests.tasks.definitions.enrichment_samples import (
     BOTTLE,
     DONE,
@@ -86,8 +93,15 @@ def test_run_by_item_when_one_product_is_wrong_then_only_that_one_is_asked_again
     assert "SKU-001  Steel Water Bottle" in kept[-1]
 
 
-def test_offer_when_nothing_was_done_then_search_write_or_answer_under_the_sku() -> None:
+def test_offer_when_nothing_was_done_then_search_or_answer() -> None:
     offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1))
+
+    assert list(offer.tools) == ["search_files"]
+    assert offer.answer
+
+
+def test_offer_when_something_was_searched_then_search_write_or_answer_under_the_sku() -> None:
+    offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=[search("SKU-001")]))
 
     assert list(offer.tools) == ["search_files", "upsert_products"]
     assert offer.answer
@@ -159,10 +173,31 @@ def test_narrow_description_when_a_number_was_wrong_then_digits_are_not_taken(nu
     assert jsonschema_rs.is_valid(schema, "The steel water bottle holds 750 ml of cold drinks.") is takes_digits
 
 
-def test_examples_when_shown_then_they_keep_the_rules_they_teach() -> None:
-    from tasks.definitions.catalog_enrichment import quality
-    from tasks.definitions.catalog_enrichment.definition import enrichment
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_smollm2_when_it_enriches_a_product_then_there_is_a_final_state_with_a_full_record() -> None:
+    async def once() -> tuple[Outcome, MemoryJournal]:
+        model, journal = open_smollm2(1 << 20), MemoryJournal()
+        context = RunContext(data_set=catalogue(), files=[SHEET], execution_id=1)
+        talk = Conversation(definition=enrichment, model=model, journal=journal, context=context)
+        try:
+            return await loop.run(enrichment, {"skus": ["SKU-001"]}, talk, RunRecord()), journal
+        finally:
+            await model.close()
 
+    outcome, journal = asyncio.run(once())
+
+    assert isinstance(outcome, Finished) or (outcome.code in MEANINGS and outcome.explanation)
+    assert {verdict.cycle for verdict in journal.verdicts} == set(range(1, outcome.cycles + 1))
+    last = [verdict.kind for verdict in journal.verdicts if verdict.cycle == outcome.cycles]
+    assert (set(last) == {"accept"}) is isinstance(outcome, Finished)
+    assert all(turn.answer and turn.answer.usage.output_tokens for turn in journal.turns.values())
+    calls = [call for turn in journal.turns.values() for call in turn.calls]
+    assert {call.start.name for call in calls} == {"search_files", "upsert_products"}
+    assert all(call.result is not None for call in calls)
+
+
+def test_examples_when_shown_then_they_keep_the_rules_they_teach() -> None:
     for example in enrichment.examples:
         find, write = example.calls
         details = write.arguments["products"][0]

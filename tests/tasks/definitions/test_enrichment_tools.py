@@ -109,10 +109,10 @@ def test_section_of_when_a_longer_sku_begins_alike_then_it_is_not_taken_for_it()
     assert section_of("SKU-1", [text_file("SKU-10 Chair\n\nSKU-1-B Table")]) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "is_mentioned"),
-    [("see SKU-1.", True), ("SKU-1", True), ("SKU-10", False), ("X-SKU-1", False), ("", False)],
-)
+MENTIONS = [("see SKU-1.", True), ("SKU-1", True), ("SKU-10", False), ("X-SKU-1", False), ("", False)]
+
+
+@pytest.mark.parametrize(("text", "is_mentioned"), MENTIONS)
 def test_mentions_when_the_sku_is_a_word_of_its_own_then_true(text: str, is_mentioned: bool) -> None:
     assert mentions("SKU-1", [text_file(text)]) is is_mentioned
 

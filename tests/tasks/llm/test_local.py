@@ -53,9 +53,9 @@ def test_render_when_history_has_a_tool_turn_then_it_is_spelt_as_the_model_is_to
     )
 
     assert [message["role"] for message in rendered] == ["system", "user", "assistant", "user", "assistant"]
-    assert rendered[2]["content"] == '{"tool": "search_files", "args": {"query": "SKU-1"}}'
+    assert rendered[2]["content"] == '{"tool":"search_files","args":{"query":"SKU-1"}}'
     assert rendered[3]["content"] == "Tool result: line 1\nline 2"
-    assert rendered[4]["content"] == '{"final": {"SKU-1": "ok"}}'
+    assert rendered[4]["content"] == '{"final":{"SKU-1":"ok"}}'
 
 
 def test_chat_body_when_seed_is_larger_than_the_server_takes_then_it_is_brought_into_its_range() -> None:

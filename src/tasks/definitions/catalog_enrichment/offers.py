@@ -55,11 +55,15 @@ def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
 
 
 def _first_moves(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -> Offer:
-    """Search, write or answer; an answer only while nothing speaks against one that was given without writing."""
+    """Search, then write or search again; an answer unless one that was given without writing was refused.
+
+    Writing is on offer once something was searched: what a small model writes before that, it invents.
+    """
     searches = sum(call.name == "search_files" for call in step.tool_calls)
-    tools = {"search_files": _object(SEARCH)} if searches < MAX_SEARCHES else {}
+    search = {"search_files": _object(SEARCH)} if searches < MAX_SEARCHES else {}
+    write = {"upsert_products": _upsert(sku, FIELDS)} if searches else {}
     return Offer(
-        tools={**tools, "upsert_products": _upsert(sku, FIELDS)},
+        tools={**search, **write},
         answer=not step.issues,
         answer_schema=_entries([sku]),
     )
