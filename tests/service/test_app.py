@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -84,6 +86,17 @@ def exchange(port: int, request: bytes, *, hang_up: bool = False) -> bytes:
         return answer
 
 
+def logged(caplog: pytest.LogCaptureFixture, path: str) -> dict[str, Any]:
+    """The access line of a request to the path, once it is there."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for record in list(caplog.records):
+            if getattr(record, "path", None) == path:
+                return vars(record)
+        time.sleep(0.01)
+    raise AssertionError(f"no request to {path} was logged")
+
+
 def head(world: World, path: str, *lines: str) -> bytes:
     fixed = [f"POST {path} HTTP/1.1", "Host: h", "Connection: close", f"Authorization: bearer {world.user.token}"]
     return "\r\n".join([*fixed, *lines, "", ""]).encode()
@@ -117,7 +130,7 @@ def test_start_when_the_client_hangs_up_in_the_body_then_nothing_is_written_and_
     path = f"/api/agents/{world.uploads}/agentic-executions/"
     with listening(database_url) as port:
         exchange(port, head(world, path, f"Content-Type: {media_type}", "Content-Length: 1000") + b"{", hang_up=True)
-    (line,) = [vars(record) for record in caplog.records if getattr(record, "path", None) == path]
+        line = logged(caplog, path)
     assert line["status"] == 400
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert row_counts(connection) == before
