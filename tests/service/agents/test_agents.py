@@ -140,3 +140,10 @@ def test_path_without_the_slash_answers_too(client: Client, world: World) -> Non
     answer = client.get(f"{PATH}{world.one}", follow_redirects=False)
 
     assert answer.status_code == 200
+
+
+def test_agent_of_a_deleted_data_set_is_absent(client: Client, world: World, connection: psycopg.Connection) -> None:
+    connection.execute("UPDATE data_sets SET deleted_at = now() WHERE id = %s", (world.data_set,))
+
+    for headers in (world.user.headers, world.admin.headers):
+        assert client.get(f"{PATH}{world.one}/", headers=headers).status_code == 404
