@@ -63,7 +63,7 @@ _FOR_TESTS = frozenset({"MemoryDataSet", "Played", "play", "play_async"})
 def __getattr__(name: str) -> Any:
     """The names for tests, loaded when asked for: the API imports definitions too and never needs the loop."""
     if name in _FOR_TESTS:
-        own_packages.claim(strictly=True)
+        own_packages.claim("tasks")
         import tasks.testing
 
         return getattr(tasks.testing, name)

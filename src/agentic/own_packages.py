@@ -9,18 +9,11 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 
 
-def claim(*, strictly: bool = False) -> None:
-    """Load our two packages under their names, whatever lies earlier on the path.
+def claim(name: str) -> None:
+    """Load our package under its name, whatever lies earlier on the path.
 
-    Raises ImportError where another module already has the name: for service always, for tasks only `strictly`, because
-    only play() needs it.
+    Raises ImportError where another module has taken the name already.
     """
-    _claim("service")
-    if strictly or "tasks" not in sys.modules:
-        _claim("tasks")
-
-
-def _claim(name: str) -> None:
     init = HOME / name / "__init__.py"
     known = sys.modules.get(name)
     if known is not None:
@@ -39,4 +32,4 @@ def _claim(name: str) -> None:
     spec.loader.exec_module(module)
 
 
-claim()
+claim("service")

@@ -195,6 +195,8 @@ def test_resume_after_dying_before_any_write_then_ends_the_same_and_repays_at_mo
     assert journal.verdicts == undisturbed.verdicts
     in_flight = 1 if undisturbed.writes[at].startswith("finish_turn") else 0
     assert len(first.requests) + len(second.requests) == ASKED + in_flight
+    finished = [write for write in journal.writes if not write.startswith("start_")]
+    assert len(finished) == len(set(finished))
 
 
 def test_resume_when_a_tool_call_was_in_flight_then_it_is_repeated_with_the_same_key() -> None:

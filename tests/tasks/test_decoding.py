@@ -32,6 +32,8 @@ def test_find_json_when_one_object_stands_in_the_text_then_it_is_found(text: str
         'x {"a": {"b": 1} "c"',
         '[{"a": 1}, broken',
         'Here: [{"a": 1}]',
+        '{"a": 1}]',
+        '{"a": 1} or [2]',
         '```\n{"a": 1}\n```\n```\n{"a": 2}\n```',
         '{"a": 1, "a": 2}',
         'Here: {"a": 1, "a": 2}',

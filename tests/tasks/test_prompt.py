@@ -38,6 +38,14 @@ def test_prompt_when_a_tool_is_kept_then_its_first_cycle_result_stays_in_correct
     assert "3" not in texts(model.requests[2])
 
 
+def test_prompt_when_a_kept_tool_is_called_in_a_correction_then_the_first_cycles_result_stays() -> None:
+    other = ToolCall(name="look_up", arguments={"word": "yak"})
+    model = Telling([LOOK, {"ape": 0}, other, {"ape": 0}, {"ape": 3}])
+    run(counting(), APE, model)
+    assert '"ape is a word"' in texts(model.requests[-1])
+    assert '"yak is a word"' not in texts(model.requests[-1])
+
+
 def test_prompt_when_calls_have_succeeded_then_the_correction_names_them_as_done() -> None:
     model = Telling([[MEASURE, MEASURE, ToolCall(name="refuse")], {"ape": 0}, {"ape": 3}])
     run(counting(), APE, model)

@@ -58,6 +58,11 @@ def test_call_when_it_cannot_succeed_then_the_model_is_told_why(name: str, argum
     assert told in error_of(call(name, arguments))
 
 
+def test_call_when_everything_is_wrong_with_its_arguments_then_what_is_told_stays_short() -> None:
+    arguments = json.dumps({f"unknown_{number}": 1 for number in range(1000)})
+    assert len(error_of(call("measure", arguments))) == 2000
+
+
 def test_call_when_a_tool_raises_then_its_message_is_not_told() -> None:
     assert "secret" not in call("explode", "{}").result
 

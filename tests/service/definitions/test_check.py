@@ -91,6 +91,16 @@ def test_check_when_a_module_only_loads_here_then_the_child_process_tells(instal
     assert "fails to import in a process of its own: OSError: no pytest" in check().as_text()
 
 
+def test_check_when_the_current_folder_has_modules_of_known_names_then_they_do_not_stand_in(
+    install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "agentic.py").write_text("raise RuntimeError('not the one')")
+    monkeypatch.chdir(folder)
+    install(fine=DEFINITION.format(key="fine"))
+    assert check().is_ok
+
+
 def test_check_when_two_packages_offer_the_same_then_not_ok(install: Install) -> None:
     install(one=DEFINITION.format(key="same"), two=DEFINITION.format(key="same"))
     report = check()

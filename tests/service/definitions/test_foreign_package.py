@@ -55,7 +55,7 @@ class Workshop:
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     folder = tmp_path_factory.mktemp("workshop")
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("conftest.py", "__pycache__"))
-    (folder / "tasks.py").write_text('raise RuntimeError("this tasks.py is the author\'s own")\n')
+    (folder / "tasks.py").write_text('OWNER = "author"\n')
     made = Workshop(folder, tmp_path_factory.mktemp("site"))
     made.install()
     return made
@@ -91,6 +91,13 @@ def test_own_tests_when_the_author_runs_them_beside_a_tasks_module_then_they_pas
     done = workshop.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "pottery")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
+
+
+def test_play_when_the_tasks_module_was_imported_first_then_the_error_names_it(workshop: Workshop) -> None:
+    done = workshop.run(sys.executable, "-c", "import tasks; from agentic import Definition; from agentic import play")
+    assert done.returncode == 1
+    assert "the module 'tasks' was imported from" in done.stderr
+    assert str(workshop.folder / "tasks.py") in done.stderr
 
 
 def test_worker_when_started_beside_a_tasks_module_then_it_finds_our_app(workshop: Workshop) -> None:

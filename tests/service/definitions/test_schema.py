@@ -191,10 +191,8 @@ def test_decode_when_nested_too_deep_then_refused() -> None:
 
 
 def test_decode_when_types_only_look_alike_then_nothing_is_coerced() -> None:
-    assert errors_of(dict[str, int], {"a": "1", "b": True}) == [
-        ("input.a", "must be an integer, got a string"),
-        ("input.b", "must be an integer, got a boolean"),
-    ]
+    assert errors_of(dict[str, int], {"a": "1"}) == [("input.a", "must be an integer, got a string")]
+    assert errors_of(dict[str, int], {"b": True}) == [("input.b", "must be an integer, got a boolean")]
 
 
 def test_convert_when_a_key_has_slashes_then_its_pointer_escapes_them() -> None:
