@@ -66,11 +66,11 @@ async def number_events(lifetime: Lifetime) -> None:
             await asyncio.sleep(NUMBERING_POLL_SECONDS)
 
 
-async def sweep_blobs(lifetime: Lifetime) -> None:
+async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECONDS) -> None:
     """Once a minute, delete a page of the uploaded bytes that no execution came to refer to."""
     after_id = 0
     while True:
-        await asyncio.sleep(BLOBS_SECONDS)
+        await asyncio.sleep(every_seconds)
         try:
             async with lifetime.database.transaction() as connection:
                 deleted, after_id = await files.sweep_unreferenced(connection, after_id=after_id)

@@ -25,11 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class Queue(Protocol):
-    """What we ask of the queue's worker: which tickets it has in hand, and that it takes on a new number."""
+    """What we ask of the queue's worker: which tickets it has in hand, that it takes on a new number, and that it
+    knows whether its last ticket found something to claim."""
 
     def job_ids(self) -> set[int]: ...
 
     def adopt(self, queue_worker_id: int) -> None: ...
+
+    def ticket_ended(self, *, found: bool) -> None: ...
 
 
 class Lifetime:

@@ -17,6 +17,7 @@ from procrastinate import exceptions, jobs, manager, worker
 from procrastinate.app import App
 from psycopg_pool import PoolTimeout
 
+from service.queue import QUEUE, TASK
 from service.workers.store import Identity
 from tasks.outage import pauses
 
@@ -26,6 +27,18 @@ T = TypeVar("T")
 
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 LAST_WORDS_SECONDS = 5.0
+
+
+# Among hosts with different definitions, those without the wanted one take most tickets and find nothing. So a worker
+# that gets no ticket looks for itself, and makes one in its own hand. A worker that found nothing startable, because
+# limits are reached, looks again at its next poll.
+TAKE_READY = """
+INSERT INTO procrastinate_jobs (queue_name, task_name, status, worker_id)
+SELECT %(queue)s, %(task)s, 'doing', %(worker_id)s
+ WHERE EXISTS (SELECT FROM execution_runtime WHERE phase = 'ready' AND definition = ANY (%(offers)s::text[]))
+RETURNING id, status::text, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts,
+          worker_id
+"""
 
 
 class WakeUp(asyncio.Event):
@@ -63,13 +76,22 @@ class PatientJobManager(manager.JobManager):
             self.worker.wake_up.fetch_begins()
             try:
                 # The number may have changed while we waited: a worker that was swept gets a new one.
-                return await super().fetch_job(queues, self.worker.worker_id or worker_id)
+                current_id = self.worker.worker_id or worker_id
+                return await super().fetch_job(queues, current_id) or await self._take_ready(current_id)
             except exceptions.ConnectorException as error:
                 if not isinstance(error.__cause__, OUTAGES):
                     raise
             await self.worker.pause(pauses(attempt))
             attempt += 1
         return None
+
+    async def _take_ready(self, worker_id: int) -> jobs.Job | None:
+        if not self.worker.may_take:
+            return None
+        rows = await self.connector.execute_query_all_async(
+            TAKE_READY, queue=QUEUE, task=TASK, worker_id=worker_id, offers=self.worker.offers
+        )
+        return jobs.Job.from_row(rows[0]) if rows else None
 
     async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
         """A ticket that is gone is finished: another process deleted it, or the reply to our own delete was lost."""
@@ -131,12 +153,24 @@ class QueueWorker(worker.Worker):
 
     registered: Callable[[], Awaitable[Identity]]
     on_stop: Callable[[], None]
+    offers: list[str]
 
     def __init__(self, app: App, **options: Any) -> None:
         super().__init__(app, **options)
         self.wake_up = WakeUp()
         self._new_job_event = self.wake_up
         self._told_to_stop_at: float | None = None
+        self._found_nothing_at: float | None = None
+
+    @property
+    def may_take(self) -> bool:
+        """Whether to look for something startable without a ticket."""
+        since = self._found_nothing_at
+        return since is None or time.monotonic() - since >= self.fetch_job_polling_interval
+
+    def ticket_ended(self, *, found: bool) -> None:
+        """Note whether a ticket found something to claim."""
+        self._found_nothing_at = None if found else time.monotonic()
 
     @property
     def is_stopping(self) -> bool:

@@ -50,6 +50,7 @@ class Held:
 async def run_ticket(lifetime: Lifetime) -> None:
     """One ticket, one run. A ticket that finds nothing startable ends; so does one that comes during a stop."""
     claim = await _claim(lifetime)
+    lifetime.queue.ticket_ended(found=claim is not None)
     if claim is None:
         return
     lifetime.events_added.set()

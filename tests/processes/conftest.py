@@ -41,8 +41,15 @@ def start(
     """start(name, *flags, **environment): a worker that has registered. Logs of all are shown when the test fails."""
     started: list[Worker] = []
 
-    def start_worker(name: str, *flags: str, wait: bool = True, url: str = database_url, **environment: str) -> Worker:
-        worker = Worker(url, tmp_path / f"{name}.log", *flags, **environment)
+    def start_worker(
+        name: str,
+        *flags: str,
+        wait: bool = True,
+        url: str = database_url,
+        role: str = postgres.APP,
+        **environment: str,
+    ) -> Worker:
+        worker = Worker(url, tmp_path / f"{name}.log", *flags, role=role, **environment)
         started.append(worker)
         if wait:
             until(lambda: registered(connection, name) or not worker.is_running, what=f"{name} registers")

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.processes.conftest import Start
 from tests.processes.workers import calls, check_records, unfinished, until
 from tests.tasks.seed import Shop
+
+pytestmark = pytest.mark.slow
 
 
 def test_tool_that_kills_its_worker_three_times_ends_the_execution_naming_the_tool(

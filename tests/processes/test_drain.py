@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.processes.conftest import Start
 from tests.processes.workers import calls, check_all_finished, phases, unfinished, until
 from tests.tasks.seed import Shop
+
+pytestmark = pytest.mark.slow
 
 
 def test_worker_told_to_stop_ends_its_turns_and_gives_its_executions_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,6 +22,11 @@ def test_worker_started_by_the_stock_command_finishes_an_execution(
     check_all_finished(connection)
     rows = connection.execute("SELECT result, cycles FROM executions").fetchall()
     assert rows == [({"text": "hello"}, 1)]
+    until(
+        lambda: connection.execute("SELECT position FROM events ORDER BY seq").fetchall() == [(1,), (2,), (3,)],
+        seconds=5,
+        what="events get their positions",
+    )
 
 
 def test_worker_told_of_a_ticket_starts_at_once(shop: Shop, start: Start, connection: psycopg.Connection[Any]) -> None:
@@ -42,3 +48,30 @@ def test_worker_without_listen_works_by_polling(shop: Shop, start: Start, connec
         shop.accept()
     until(lambda: not unfinished(connection), seconds=10)
     check_all_finished(connection)
+
+
+def test_worker_among_others_without_its_definition_gets_its_executions_all_the_same(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    # The other takes a ticket and finds nothing much faster than this one runs an execution.
+    start("able")
+    start("unable", PYTHONPATH="")
+    for _ in range(40):
+        shop.accept("steps", {"log": str(calls_log), "model_seconds": 0.5})
+    until(lambda: not unfinished(connection), seconds=10)
+    check_all_finished(connection)
+
+
+def test_worker_at_a_limit_does_not_look_in_a_loop(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    connection.execute("INSERT INTO running_limits VALUES ('account', %s, 1)", (shop.account_id,))
+    start("one")
+    for _ in range(3):
+        shop.accept("steps", {"log": str(calls_log), "model_seconds": 1.0, "tool_calls": 0})
+    until(lambda: not unfinished(connection))
+    check_all_finished(connection)
+    # Each ticket takes a number: some three seconds with a free slot have used up few.
+    row = connection.execute("SELECT last_value FROM procrastinate_jobs_id_seq").fetchone()
+    assert row is not None
+    assert row[0] < 60

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
+from tests import postgres
 from tests.processes.conftest import Start
 from tests.processes.workers import LEASE_SECONDS, calls, check_all_finished, phases, registered, unfinished, until
 from tests.tasks.seed import Shop
+
+pytestmark = pytest.mark.slow
 
 
 def written(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
@@ -52,12 +56,54 @@ def test_worker_stopped_past_its_lease_changes_nothing_when_it_goes_on(
     check_all_finished(connection)
 
 
+AUDIT = """
+CREATE TABLE audit (id bigint GENERATED ALWAYS AS IDENTITY, who name DEFAULT session_user, place text, what text);
+CREATE FUNCTION note_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  INSERT INTO audit (place, what) VALUES (TG_TABLE_NAME, to_jsonb(NEW)::text);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON turns FOR EACH ROW EXECUTE FUNCTION note_write();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON tool_calls FOR EACH ROW EXECUTE FUNCTION note_write();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON verdicts FOR EACH ROW EXECUTE FUNCTION note_write();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON executions FOR EACH ROW EXECUTE FUNCTION note_write();
+"""
+
+
+def audited(connection: psycopg.Connection[Any], role: str) -> list[tuple[Any, ...]]:
+    return connection.execute("SELECT id, place, what FROM audit WHERE who = %s ORDER BY id", (role,)).fetchall()
+
+
+def test_worker_that_goes_on_while_another_runs_its_executions_writes_nothing_into_them(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    # Each worker is a role of its own, so that its writes can be told apart.
+    connection.execute(AUDIT)
+    frozen = start("frozen", role=postgres.OWNER)
+    for _ in range(10):
+        shop.accept("steps", {"log": str(calls_log), "tool_calls": 4, "model_seconds": 1.0})
+    until(lambda: phases(connection)["running"] == 10 and len(calls(calls_log, "answered")) >= 10)
+    frozen.signal(signal.SIGSTOP)
+    before = audited(connection, postgres.OWNER)
+    start("heir")
+    until(
+        lambda: connection.execute("SELECT count(*) FROM events WHERE kind = 'resumed'").fetchone() == (10,),
+        what="the heir has all",
+    )
+    frozen.signal(signal.SIGCONT)
+    until(lambda: frozen.log.read_text().count("claim lost") == 10, what="the runs of the frozen one end")
+    assert unfinished(connection) == 10
+    until(lambda: not unfinished(connection), what="the heir finishes all")
+    assert audited(connection, postgres.OWNER) == before
+    check_all_finished(connection)
+
+
 def test_worker_whose_event_loop_is_blocked_past_its_lease_changes_nothing_when_it_goes_on(
     shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
 ) -> None:
     blocked = start("blocked")
     shop.accept(
-        "steps", {"log": str(calls_log), "tool": "block_worker", "tool_seconds": LEASE_SECONDS * 5, "tool_calls": 2}
+        "steps", {"log": str(calls_log), "tool": "block_worker", "tool_seconds": LEASE_SECONDS * 4, "tool_calls": 2}
     )
     until(lambda: calls(calls_log, "tool"))
     start("heir")

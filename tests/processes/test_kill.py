@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.processes.breakpoints import STEPS, Breakpoints
 from tests.processes.conftest import Start
 from tests.processes.workers import calls, check_all_finished, unfinished, until
 from tests.tasks.seed import Shop
+
+pytestmark = pytest.mark.slow
 
 
 def next_id(connection: psycopg.Connection[Any]) -> int:

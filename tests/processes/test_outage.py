@@ -73,12 +73,13 @@ def test_workers_outlive_an_outage_and_go_on_with_what_they_had_in_hand(cluster:
 
 
 def accept_twenty(connection: psycopg.Connection[Any], log: Path) -> None:
-    """Runs in all states: some ask the model, some call a tool that needs the database."""
+    """Runs in all states: some wait for the model, some are in a tool, some in one that needs the database."""
     shop = open_shop(connection)
+    kinds = (("work", 0.0), ("work", 1.0), ("read_catalogue", 1.0), ("work", 0.0))
     for number in range(20):
-        tool = "read_catalogue" if number % 2 else "work"
+        tool, seconds = kinds[number % 4]
         shop.accept(
-            "steps", {"log": str(log), "tool": tool, "tool_calls": 3, "model_seconds": 1.0, "tool_seconds": 1.0}
+            "steps", {"log": str(log), "tool": tool, "tool_calls": 3, "model_seconds": 1.0, "tool_seconds": seconds}
         )
     until(lambda: phases(connection)["running"] == 20 and len(calls(log, "answered")) >= 20)
 
@@ -89,3 +90,5 @@ def check_outcome(connection: psycopg.Connection[Any], log: Path) -> None:
     assert kinds == {"accepted": 20, "started": 20, "finished": 20}
     assert set(calls(log, "asked").values()) == {1}
     assert calls(log, "answered") == calls(log, "asked")
+    needing = [run for (run,) in connection.execute("SELECT id FROM executions WHERE input ->> 'tool' <> 'work'")]
+    assert {times for (run, _), times in calls(log, "tool").items() if run not in needing} == {1}

@@ -18,6 +18,7 @@ from service.definitions.definition import AnyDefinition, Definition, Proposal
 from service.definitions.registry import Registry
 from service.definitions.verdicts import Accept, Verdict
 from service.workers.store import WorkerDescription
+from tasks.chores import sweep_blobs
 from tasks.lifetime import Lifetime
 from tasks.outage import outlast, pauses
 from tasks.run_execution import run_ticket
@@ -35,6 +36,9 @@ class NoTickets:
 
     def adopt(self, queue_worker_id: int) -> None:
         raise AssertionError("nobody was swept")
+
+    def ticket_ended(self, *, found: bool) -> None:
+        pass
 
 
 def definition(ask: Callable[..., Any] | None = None, **options: Any) -> AnyDefinition:
@@ -212,6 +216,33 @@ def test_run_told_to_stop_between_two_steps_gives_the_execution_back(app: AsApp,
     row = shop.connection.execute("SELECT phase, worker_id, losses FROM execution_runtime").fetchone()
     assert row == ("ready", None, 0)
     assert shop.connection.execute("SELECT count(*) FROM turns").fetchone() == (0,)
+
+
+def test_uploads_that_nothing_came_to_refer_to_are_deleted(app: AsApp, shop: Shop) -> None:
+    execution_id = shop.accept("any")
+    attach(shop.connection, execution_id, "kept.txt", "text/plain", b"kept")
+    for age in ("2 hours", "1 minute"):
+        shop.connection.execute(
+            "INSERT INTO blobs (size_bytes, sha256, created_at) VALUES (1, '', now() - %s::interval)", (age,)
+        )
+    shop.connection.execute("UPDATE blobs SET created_at = now() - interval '2 hours' WHERE id = 1")
+
+    async def one() -> None:
+        description = WorkerDescription(name="w", host="h", pid=1, offers=[], concurrency=1)
+        lifetime = Lifetime(app.settings, Registry.of(), description, NoTickets())
+        await lifetime.begin()
+        sweeping = asyncio.ensure_future(sweep_blobs(lifetime, every_seconds=0.01))
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(blobs, shop) != [1, 3]:  # noqa: ASYNC110 - in use, and about to be
+                await asyncio.sleep(0.01)
+        sweeping.cancel()
+        await lifetime.end()
+
+    asyncio.run(one())
+
+
+def blobs(shop: Shop) -> list[int]:
+    return [number for (number,) in shop.connection.execute("SELECT id FROM blobs ORDER BY id").fetchall()]
 
 
 def test_waiting_out_an_outage_ends_with_what_the_database_says_at_last(app: AsApp) -> None:
