@@ -24,7 +24,7 @@ from agentic import (
 from tasks import loop
 from tasks.conversation import Conversation
 from tasks.journal import RunRecord
-from tasks.llm.protocol import Answer, Profile, Request
+from tasks.llm.protocol import Answer, LanguageModel, Profile, Request
 from tasks.llm.scripted import ScriptedModel, Speech
 from tasks.testing import MemoryDataSet, MemoryJournal
 
@@ -118,7 +118,7 @@ class Telling(ScriptedModel):
 
 
 def converse(
-    definition: Definition[Any, Any], model: ScriptedModel, journal: MemoryJournal, **options: Any
+    definition: Definition[Any, Any], model: LanguageModel, journal: MemoryJournal, **options: Any
 ) -> Conversation:
     context = RunContext(data_set=MemoryDataSet(), execution_id=7)
     return Conversation(definition=definition, model=model, journal=journal, context=context, **options)
@@ -127,7 +127,7 @@ def converse(
 def run(
     definition: Definition[Any, Any],
     given: object,
-    model: ScriptedModel,
+    model: LanguageModel,
     journal: MemoryJournal | None = None,
     **options: Any,
 ) -> Outcome:

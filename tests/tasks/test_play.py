@@ -27,7 +27,8 @@ from agentic import (
 )
 from service.errors import InvalidInput
 from tasks.definitions.echo import echo
-from tests.tasks.loop_samples import Order, counting
+from tasks.llm.echo import EchoModel
+from tests.tasks.loop_samples import Order, counting, run
 
 MEASURE = ToolCall(name="measure", arguments={"word": "ape"})
 
@@ -125,7 +126,7 @@ def test_memory_data_set_when_upserted_then_details_merge_and_none_stays() -> No
 
 @pytest.mark.parametrize("given", [{}, {"a": {"b": [1, None, "é"]}}, {"n": 10**30}])
 def test_echo_when_the_model_echoes_then_the_input_is_the_result(given: dict[str, object]) -> None:
-    assert play(echo, given, [given]).outcome == Finished(given, cycles=1)
+    assert run(echo, given, EchoModel()) == Finished(given, cycles=1)
 
 
 def test_echo_when_the_model_changes_it_for_ever_then_failed() -> None:
