@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import jsonschema_rs
@@ -286,7 +286,7 @@ def test_no_other_file_is_served(served: Client, name: str) -> None:
 
 
 def test_assets_carry_their_licence() -> None:
-    assets = Path("src/service/docs/assets")
+    assets = files("service.docs").joinpath("assets")
 
     assert "Apache License" in (assets / "LICENSE").read_text()
     assert "SmartBear" in (assets / "NOTICE").read_text()
