@@ -21,7 +21,7 @@ class AnswerTooLarge(OpenAIError):
     """The body passed the limit. An error of the SDK's family, because it repeats a request after any other."""
 
 
-FAULTS = (theirs.AgentRunError, theirs.UserError, OpenAIError, ValueError, RecursionError)
+FAULTS = (theirs.AgentRunError, theirs.UserError, OpenAIError, RecursionError)
 """Everything that the libraries raise for a request that went wrong."""
 
 REFUSALS: tuple[tuple[type[Exception], str, bool], ...] = (

@@ -1,6 +1,7 @@
 """Stands in for a model server that fails: `python fragile_server.py FOLDER DEED…`, one deed per question.
 
-A deed is die, hang, refuse, garbage, endless or an answer's text. FOLDER counts the questions over restarts.
+A deed is die, hang, hang_deaf (also to its input's end), refuse, garbage, endless or an answer's text. FOLDER counts
+the questions over restarts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
         match DEEDS[min(number, len(DEEDS) - 1)]:
             case "die":
                 os.abort()
-            case "hang":
+            case "hang" | "hang_deaf":
                 threading.Event().wait()
             case "refuse":
                 self.reply(400, b'{"error": {"message": "items: schema must be an object"}}')
@@ -52,5 +53,7 @@ if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}", "key": "k"}), flush=True)
+    if "hang_deaf" in DEEDS:
+        threading.Event().wait()
     sys.stdin.read()
     os._exit(0)
