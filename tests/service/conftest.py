@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from service.definitions.definition import Definition, Input
 from service.definitions.registry import Registry
-from tests import http
+from tests import http, postgres
 from tests.http import Account, Client
 
 
@@ -92,3 +92,22 @@ def client(anonymous: Client, world: World) -> Client:
     """A client with the user's token."""
     anonymous.headers.update(world.user.headers)
     return anonymous
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A client with the user's token, the world that it asks about, and the database behind."""
+
+    client: Client
+    world: World
+    connection: psycopg.Connection
+
+
+@pytest.fixture(scope="module")
+def shop(template_database: postgres.Template) -> Iterator[Shop]:
+    """One for all tests of a module: for requests that leave nothing behind, and for tests that do not mind."""
+    with postgres.clone(template_database) as url, psycopg.connect(url, autocommit=True) as connection:
+        world = make_world(connection)
+        with http.serving(url, make_registry()) as client:
+            client.headers.update(world.user.headers)
+            yield Shop(client, world, connection)

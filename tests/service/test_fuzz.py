@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests import postgres
-from tests.http import Client, row_counts, serving
-from tests.service.conftest import World, make_registry, make_world
+from tests.http import row_counts
+from tests.service.conftest import Shop
 
 FUZZ = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -37,30 +32,13 @@ SEGMENT = TEXT | st.integers().map(str) | st.sampled_from(["agentic-executions",
 METHODS = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
 
 
-@dataclass(frozen=True)
-class Shop:
-    """The user's client, its agents, and the database behind."""
-
-    client: Client
-    world: World
-    connection: psycopg.Connection
-
-    def check(self, answer: Any, before: dict[str, int]) -> None:
-        assert answer.status_code < 500, answer.text
-        if answer.status_code >= 400:
-            assert answer.headers["content-type"] == "application/json"
-            if answer.request.method != "HEAD":
-                assert list(answer.json())[:4] == ["type", "title", "status", "detail"]
-            assert row_counts(self.connection) == before
-
-
-@pytest.fixture(scope="module")
-def shop(template_database: postgres.Template) -> Iterator[Shop]:
-    with postgres.clone(template_database) as url, psycopg.connect(url, autocommit=True) as connection:
-        world = make_world(connection)
-        with serving(url, make_registry()) as client:
-            client.headers.update(world.user.headers)
-            yield Shop(client, world, connection)
+def check(shop: Shop, answer: Any, before: dict[str, int]) -> None:
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/json"
+        if answer.request.method != "HEAD":
+            assert list(answer.json())[:4] == ["type", "title", "status", "detail"]
+        assert row_counts(shop.connection) == before
 
 
 def encoded(value: object) -> bytes:
@@ -81,7 +59,7 @@ def test_start_when_any_json_comes_then_202_or_4xx(shop: Shop, body: object, upl
         content=encoded(body),
         headers={"Content-Type": "application/json"},
     )
-    shop.check(answer, before)
+    check(shop, answer, before)
     if answer.status_code == 202:
         assert shop.client.get(answer.headers["location"]).json()["input"] == answer.json()["input"]
 
@@ -94,7 +72,7 @@ def test_start_when_any_bytes_come_then_4xx(shop: Shop, body: bytes, media_type:
     before = row_counts(shop.connection)
     headers = {"Content-Type": media_type}
     path = f"/api/agents/{shop.world.uploads}/agentic-executions/"
-    shop.check(shop.client.post(path, content=body, headers=headers), before)
+    check(shop, shop.client.post(path, content=body, headers=headers), before)
 
 
 @FUZZ
@@ -120,7 +98,7 @@ def test_start_when_any_form_comes_then_202_or_4xx(
         content=body + b"--x--\r\n",
         headers={"Content-Type": "multipart/form-data; boundary=x"},
     )
-    shop.check(answer, before)
+    check(shop, answer, before)
 
 
 @FUZZ
@@ -130,7 +108,7 @@ def test_list_when_any_query_comes_then_200_or_4xx(shop: Shop, query: dict[str, 
     text = "&".join(
         f"{quote(name, errors='surrogatepass')}={quote(value, errors='surrogatepass')}" for name, value in query.items()
     )
-    shop.check(shop.client.get(f"/api/agentic-executions/?{text}"), before)
+    check(shop, shop.client.get(f"/api/agentic-executions/?{text}"), before)
 
 
 @FUZZ
@@ -138,4 +116,4 @@ def test_list_when_any_query_comes_then_200_or_4xx(shop: Shop, query: dict[str, 
 def test_any_path_when_any_method_comes_then_no_5xx(shop: Shop, method: str, segments: list[str], prefix: str) -> None:
     before = row_counts(shop.connection)
     path = prefix + "/".join(quote(segment, safe="", errors="surrogatepass") for segment in segments)
-    shop.check(shop.client.request(method, path), before)
+    check(shop, shop.client.request(method, path), before)

@@ -7,7 +7,7 @@ import pytest
 
 from tests import http
 from tests.http import Client
-from tests.service.conftest import World
+from tests.service.conftest import Shop, World
 
 LIST = "/api/agentic-executions/"
 MISSING = (404, "Not found.")
@@ -59,8 +59,8 @@ def test_get_when_admin_then_any(client: Client, world: World, connection: psyco
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "abc", "9223372036854775807", "9223372036854775808", "9" * 40, "1.0"])
-def test_get_when_the_id_is_none_then_404(client: Client, text: str) -> None:
-    answer = client.get(f"{LIST}{text}/")
+def test_get_when_the_id_is_none_then_404(shop: Shop, text: str) -> None:
+    answer = shop.client.get(f"{LIST}{text}/")
     assert (answer.status_code, answer.json()["detail"]) == MISSING
 
 
@@ -121,8 +121,8 @@ def test_list_when_the_last_page_is_asked_for_then_it_has_no_next(
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "abc", "2", "1.5", "9" * 30, "٣", "last "])
-def test_list_when_there_is_no_such_page_then_404(client: Client, page: str) -> None:
-    answer = client.get(LIST, params={"page": page})
+def test_list_when_there_is_no_such_page_then_404(shop: Shop, page: str) -> None:
+    answer = shop.client.get(LIST, params={"page": page})
     assert (answer.status_code, answer.json()["detail"]) == (404, "Invalid page.")
 
 
@@ -168,8 +168,8 @@ def test_list_when_filtered_by_what_is_not_there_then_nothing(
         ("status=done&agent_id=x&dataset_id=y", ["agent_id", "dataset_id", "status"]),
     ],
 )
-def test_list_when_a_filter_is_wrong_then_400_naming_it(client: Client, query: str, fields: list[str]) -> None:
-    answer = client.get(f"{LIST}?{query}")
+def test_list_when_a_filter_is_wrong_then_400_naming_it(shop: Shop, query: str, fields: list[str]) -> None:
+    answer = shop.client.get(f"{LIST}?{query}")
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == fields
 

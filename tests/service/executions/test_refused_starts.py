@@ -6,7 +6,6 @@ So all of them share one database and one application.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -14,7 +13,7 @@ import pytest
 
 from tests import postgres
 from tests.http import Client, create_agent, row_counts, serving
-from tests.service.conftest import World, make_registry, make_world
+from tests.service.conftest import Shop, World, make_registry, make_world
 
 KEYED = {"execution_key": "summary"}
 OF_JSON = {"Content-Type": "application/json"}
@@ -86,28 +85,19 @@ BODIES: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def database_url(template_database: postgres.Template) -> Iterator[str]:
-    with postgres.clone(template_database) as url:
-        yield url
+@pytest.fixture
+def connection(shop: Shop) -> psycopg.Connection:
+    return shop.connection
 
 
-@pytest.fixture(scope="module")
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(database_url, autocommit=True) as opened:
-        yield opened
+@pytest.fixture
+def world(shop: Shop) -> World:
+    return shop.world
 
 
-@pytest.fixture(scope="module")
-def world(connection: psycopg.Connection) -> World:
-    return make_world(connection)
-
-
-@pytest.fixture(scope="module")
-def client(database_url: str, world: World) -> Iterator[Client]:
-    with serving(database_url, make_registry()) as opened:
-        opened.headers.update(world.user.headers)
-        yield opened
+@pytest.fixture
+def client(shop: Shop) -> Client:
+    return shop.client
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -125,15 +115,15 @@ def test_start_when_the_body_is_wrong_then_refused_and_nothing_written(
     assert row_counts(connection) == before
 
 
-def test_start_when_a_file_is_too_large_then_413_and_nothing_written(
-    database_url: str, world: World, connection: psycopg.Connection
-) -> None:
-    before = row_counts(connection)
-    with serving(database_url, make_registry(), AGENTIC_MAX_FILE_BYTES="3") as client:
-        client.headers.update(world.user.headers)
-        answer = client.post(f"/api/agents/{world.uploads}/agentic-executions/", **_form([TEXT]))
-    assert answer.status_code == 413, answer.text
-    assert row_counts(connection) == before
+def test_start_when_a_file_is_too_large_then_413_and_nothing_written(template_database: postgres.Template) -> None:
+    with postgres.clone(template_database) as url, psycopg.connect(url, autocommit=True) as connection:
+        world = make_world(connection)
+        before = row_counts(connection)
+        with serving(url, make_registry(), AGENTIC_MAX_FILE_BYTES="3") as client:
+            path = f"/api/agents/{world.uploads}/agentic-executions/"
+            answer = client.post(path, headers=world.user.headers, **_form([TEXT]))
+        assert answer.status_code == 413, answer.text
+        assert row_counts(connection) == before
 
 
 def test_start_when_the_agent_takes_no_files_then_400_naming_them(client: Client, world: World) -> None:
