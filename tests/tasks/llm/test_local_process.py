@@ -50,6 +50,14 @@ async def error_of(model: LocalModel, process: LocalProcess) -> ModelError:
     return caught.value
 
 
+async def ended(process: LocalProcess) -> None:
+    for _ in range(1000):
+        if process.pid is None:
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -73,9 +81,7 @@ def test_ask_when_process_dies_between_questions_then_that_is_not_the_questions_
         await model.ask(request())
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
-            while process.pid is not None:
-                await asyncio.sleep(0.01)
+        await ended(process)
         return (await model.ask(request())).text
 
     assert with_fragile(tmp_path, DONE, "die", DONE, use=use) == '"done"'
