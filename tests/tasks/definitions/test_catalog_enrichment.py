@@ -164,6 +164,13 @@ def test_run_when_one_sku_is_unknown_then_saying_so_is_right() -> None:
     assert run.outcome == Finished(answer, cycles=1)
 
 
+def test_run_when_the_upsert_of_an_unknown_sku_failed_and_that_is_said_then_it_is_right() -> None:
+    answer = {"SKU-001": UPDATED, "SKU-404": NO_DATA}
+    calls = [upsert(BOTTLE, {"sku": "SKU-404", "name": "Kettle"}), upsert(BOTTLE)]
+
+    assert played([*calls, answer], skus=["SKU-001", "SKU-404"]).outcome == Finished(answer, cycles=1)
+
+
 def test_run_when_no_sku_is_known_then_it_ends_with_no_product_data() -> None:
     run = played([{"SKU-404": NO_DATA}], skus=["SKU-404"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from service.definitions.context import Product, RunContext
 from service.definitions.definition import Definition, Item, Offer, Step
@@ -72,9 +72,7 @@ def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
 async def some_product_is_known(proposal: Enriched) -> Verdict:
     """A run about products that nothing is known of ends: no correction can help it."""
     skus = wanted(proposal)
-    if proposal.input.skus == [] or any(mentions(sku, proposal.files) for sku in skus):
-        return Accept()
-    if await proposal.data_set.products(skus):
+    if proposal.input.skus == [] or await _known(proposal, skus):
         return Accept()
     if proposal.input.skus is None and (described_skus(proposal.files) or await proposal.data_set.undescribed(limit=1)):
         return Accept()
@@ -103,19 +101,18 @@ def every_sku_is_answered(proposal: Enriched) -> Verdict:
 async def every_sku_was_attempted(proposal: Enriched) -> Verdict:
     """Each SKU that the files or the catalogue know was handed to upsert_products."""
     made = attempts(proposal.tool_calls)
-    missing = [sku for sku in wanted(proposal) if sku not in made]
-    known = {product.sku for product in await proposal.data_set.products(missing)} if missing else set()
-    untried = [sku for sku in missing if sku in known or mentions(sku, proposal.files)]
+    untried = await _known(proposal, [sku for sku in wanted(proposal) if sku not in made])
     if proposal.input.skus is None and not made and not proposal.output:
         return Retry("no product was enriched: choose products and write them with upsert_products")
     return _verdict([Issue(pointer(sku), "upsert_products was not called for this SKU") for sku in untried])
 
 
 @enrichment.validator
-def every_upsert_succeeded(proposal: Enriched) -> Verdict:
-    """The last upsert of each SKU went through."""
+async def every_upsert_succeeded(proposal: Enriched) -> Verdict:
+    """The last upsert of each SKU went through; that of a SKU which nothing knows cannot."""
     failed = {sku: attempt.error for sku, attempt in attempts(proposal.tool_calls).items() if attempt.error}
-    return _verdict([Issue(pointer(sku), f"the last upsert_products failed: {error}") for sku, error in failed.items()])
+    mendable = await _known(proposal, list(failed))
+    return _verdict([Issue(pointer(sku), f"the last upsert_products failed: {failed[sku]}") for sku in mendable])
 
 
 @enrichment.validator
@@ -160,6 +157,12 @@ _rule(quality.avoids_forbidden_words)
 _rule(quality.numbers_are_in_file)
 _rule(quality.bullets_are_in_file)
 _rule(quality.bullets_are_distinct)
+
+
+async def _known(proposal: Enriched, skus: Sequence[str]) -> list[str]:
+    """Those of the SKUs that the files or the catalogue know."""
+    products = {product.sku for product in await proposal.data_set.products(skus)} if skus else set()
+    return [sku for sku in skus if sku in products or mentions(sku, proposal.files)]
 
 
 def _verdict(issues: list[Issue]) -> Verdict:
