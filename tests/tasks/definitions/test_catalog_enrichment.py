@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentic import Failed, Finished, MemoryDataSet, Product, ToolCall, ToolFailed
+from agentic import AttachedFile, Failed, Finished, MemoryDataSet, Product, ToolCall, ToolFailed
 from tasks.definitions.catalog_enrichment import enrichment
 from tasks.definitions.catalog_enrichment.models import NO_DATA, REJECTED, UPDATED
 from tasks.definitions.catalog_enrichment.quality import FORBIDDEN
@@ -264,6 +264,15 @@ def test_instructions_when_a_capable_model_is_asked_then_every_rule_is_told() ->
     assert all(outcome in told for outcome in (UPDATED, NO_DATA, REJECTED))
     assert all(sku in told for sku in BOTH)
     assert SHEET.filename in told
+
+
+def test_instructions_when_a_file_was_cut_or_not_read_then_that_is_told() -> None:
+    cut = AttachedFile("long.txt", "text/plain", "SKU-001 Bottle", is_cut=True)
+    broken = AttachedFile("scan.pdf", "application/pdf", problem="its pages hold no text")
+    run = played([{"SKU-001": NO_DATA}] * 4, skus=["SKU-001"], files=[cut, broken])
+    told = run.turns[0].start.added[-1].text
+
+    assert "long.txt (only its beginning was read), scan.pdf (could not be read: its pages hold no text)" in told
 
 
 def test_search_products_when_called_then_products_come_back_as_they_are() -> None:

@@ -47,11 +47,17 @@ def everything(given: CatalogEnrichmentAgenticExecutionInput, files: Sequence[At
     lines = [
         "Enrich products of the catalogue with what the attached files say about them.",
         f"Products: {chosen}.",
-        f"Files: {', '.join(file.filename for file in files) or 'none'}.",
+        f"Files: {', '.join(map(_named, files)) or 'none'}.",
     ]
     if given.additional_instructions:
         lines.append(f"Further wishes, as far as the rules below allow: {given.additional_instructions}")
     return "\n".join([*lines, "", WORK])
+
+
+def _named(file: AttachedFile) -> str:
+    if file.problem:
+        return f"{file.filename} (could not be read: {file.problem})"
+    return f"{file.filename} (only its beginning was read)" if file.is_cut else file.filename
 
 
 def one_product(sku: str, name: str) -> str:
