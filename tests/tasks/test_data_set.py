@@ -65,6 +65,17 @@ def test_search_stops_at_its_limit(app: AsApp, catalogue: Shop) -> None:
     assert using(app, catalogue, lambda data_set: data_set.search("chair", limit=-5)) == []
 
 
+def test_undescribed_are_those_without_a_description_up_to_the_limit(app: AsApp, catalogue: Shop) -> None:
+    for sku in ("ZZ-2", "ZZ-1"):
+        add_product(catalogue.connection, catalogue.data_set_id, sku, "Bare", "")
+
+    found = using(app, catalogue, lambda data_set: data_set.undescribed())
+    first = using(app, catalogue, lambda data_set: data_set.undescribed(limit=1))
+
+    assert [product.sku for product in found] == ["ZZ-1", "ZZ-2"]
+    assert [product.sku for product in first] == ["ZZ-1"]
+
+
 def test_upsert_writes_what_is_given_and_keeps_the_rest(app: AsApp, catalogue: Shop) -> None:
     changes = [
         ProductChange(sku="CH-1", details={"colour": "brown", "legs": 4}),
