@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,17 @@ log = logging.getLogger(__name__)
 
 HEADER = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_bound: ContextVar[str] = ContextVar("request_id")
+
+
+class RequestIds(logging.Filter):
+    """Gives every line that is logged while a request is answered that request's id. For handlers."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true: it adds, and drops nothing."""
+        if not hasattr(record, "request_id") and (current := _bound.get(None)) is not None:
+            record.request_id = current
+        return True
 
 
 def request_id(scope: Mapping[str, Any]) -> str:
@@ -34,6 +46,7 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state: MutableMapping[str, Any] = scope["state"]
         state["request_id"] = _given_id(scope) or uuid4().hex
+        bound = _bound.set(state["request_id"])
         path = scope["path"]  # routing strips its slash
         started, status = time.perf_counter(), 0
 
@@ -47,6 +60,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            _bound.reset(bound)
             _log(scope, path, status, time.perf_counter() - started)
 
 

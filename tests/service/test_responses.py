@@ -7,6 +7,7 @@ import logging
 import psycopg
 import pytest
 
+from service.access_log import RequestIds
 from service.accounts.tokens import new_token
 from service.errors import FieldError
 from service.responses import TYPE_ROOT, dotted_input
@@ -16,6 +17,7 @@ from tests.service.conftest import World, make_registry
 
 MEMBERS = ["type", "title", "status", "detail"]
 LIST = "/api/agentic-executions/"
+NOWHERE = "postgresql://agentic_app@127.0.0.1:1/nowhere?connect_timeout=1"
 
 
 @pytest.mark.parametrize("path", ["/", "/api/", "/api/unknown/", "/api/agentic-executions/1/unknown/", "/media/"])
@@ -82,8 +84,7 @@ def test_error_when_it_is_ours_then_500_shows_only_an_id_that_the_log_has(
 
 
 def test_any_route_when_the_database_is_away_then_503_that_says_when_to_try_again() -> None:
-    nowhere = "postgresql://agentic_app@127.0.0.1:1/nowhere?connect_timeout=1"
-    with http.serving(nowhere, make_registry(), AGENTIC_POOL_TIMEOUT_SECONDS="0.1") as client:
+    with http.serving(NOWHERE, make_registry(), AGENTIC_POOL_TIMEOUT_SECONDS="0.1") as client:
         token = new_token()
         answer = client.get(LIST, headers={"Authorization": f"Token {token}"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
@@ -118,6 +119,14 @@ def test_access_log_when_requests_are_answered_then_one_line_each_without_secret
     assert (lines[0]["account_id"], lines[0]["execution_id"]) == (world.user.id, 7)
     assert world.user.token not in str(lines)
     assert "secret" not in str(lines)
+
+
+def test_log_when_a_line_is_written_for_a_request_then_it_has_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(RequestIds())
+    with http.serving(NOWHERE, make_registry(), AGENTIC_POOL_TIMEOUT_SECONDS="0.1") as client:
+        client.get(LIST, headers={"Authorization": f"Token {new_token()}", "X-Request-ID": "abc-123"})
+    (outage,) = [record for record in caplog.records if record.name == "service.database"]
+    assert vars(outage)["request_id"] == "abc-123"
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ä"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 
@@ -12,12 +14,15 @@ def command(host: str, port: int) -> None:
     """Serve the REST API. Definitions that do not load keep it from starting."""
     import uvicorn
 
+    from service.access_log import RequestIds
     from service.app import create_app
     from service.commands.target import settings_with_database
     from service.logs import configure_logging
 
     settings = settings_with_database()
     configure_logging(settings)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RequestIds())
     uvicorn.run(
         create_app(settings),
         host=host,
