@@ -56,7 +56,7 @@ class Run:
 
 async def run_once(model: LanguageModel, seed: int, skus: Sequence[str]) -> Run:
     """One execution of the sample, without a database: the journal is in memory."""
-    sample = files("tasks.definitions") / "sample"
+    sample = files("service.supervision") / "sample"
     rows = csv.DictReader((sample / "products.csv").read_text(encoding="utf-8").splitlines())
     sheet = AttachedFile("product-sheet.txt", "text/plain", (sample / "product-sheet.txt").read_text(encoding="utf-8"))
     journal = MemoryJournal()

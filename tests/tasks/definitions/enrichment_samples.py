@@ -11,7 +11,7 @@ from tasks.definitions.catalog_enrichment import enrichment
 from tasks.definitions.catalog_enrichment.models import UPDATED
 from tasks.llm.protocol import Profile
 
-SAMPLE = Path(__file__).parents[3] / "src/tasks/definitions/sample"
+SAMPLE = Path(__file__).parents[3] / "src/service/supervision/sample"
 SHEET = AttachedFile("product-sheet.txt", "text/plain", (SAMPLE / "product-sheet.txt").read_text())
 NAMES = {"SKU-001": "Steel Water Bottle", "SKU-002": "Garden Trowel"}
 BOTTLE: dict[str, Any] = {
