@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from service.errors import Unavailable
 from service.executions import recovery, runtime
 from service.executions.runtime import Claim
@@ -21,6 +23,9 @@ RECONCILE_SECONDS = 1.0
 NUMBERING_POLL_SECONDS = 1.0
 NUMBERING_PAUSE_SECONDS = 0.01
 BLOBS_SECONDS = 60.0
+# Locks of a worker that is stopped within its transaction must not outlast this.
+BOUND_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)"
+FAILURES = (Unavailable, psycopg.Error)  # none of these loops may end
 
 
 async def reconcile(lifetime: Lifetime) -> None:
@@ -43,7 +48,7 @@ async def reconcile(lifetime: Lifetime) -> None:
                     lifetime.notifier.ticket_added()
                 if stale := jobs & unknown_jobs:
                     await workers.delete_jobs_of(connection, identity.queue_worker_id, sorted(stale))
-        except Unavailable:
+        except FAILURES:
             continue
         unknown_claims, unknown_jobs = claims, jobs
 
@@ -62,7 +67,7 @@ async def number_events(lifetime: Lifetime) -> None:
                 if await recovery.number_events(connection):
                     lifetime.events_added.set()  # there may be more, or some that committed meanwhile
             await asyncio.sleep(NUMBERING_PAUSE_SECONDS)
-        except Unavailable:
+        except FAILURES:
             await asyncio.sleep(NUMBERING_POLL_SECONDS)
 
 
@@ -73,8 +78,9 @@ async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECOND
         await asyncio.sleep(every_seconds)
         try:
             async with lifetime.database.transaction() as connection:
+                await connection.execute(BOUND_TRANSACTION)
                 deleted, after_id = await files.sweep_unreferenced(connection, after_id=after_id)
-        except Unavailable:
+        except FAILURES:
             continue
         if deleted:
             log.info("unreferenced uploads deleted", extra={"blobs": deleted})

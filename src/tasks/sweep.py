@@ -84,7 +84,7 @@ class Sweeper:
         """One look. Leases are compared with the transaction's start, which is before `looked`: a pause after it
         makes no further lease look expired."""
         async with connection.transaction():
-            is_locked = await recovery.lock(connection)
+            is_locked = await recovery.lock(connection, idle_seconds=self._settings.lease_seconds / 2)
             is_trusted = self._trust.looked()
             if not is_locked:
                 return Swept()

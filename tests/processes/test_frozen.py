@@ -84,12 +84,12 @@ def test_worker_that_goes_on_while_another_runs_its_executions_writes_nothing_in
         shop.accept("steps", {"log": str(calls_log), "tool_calls": 4, "model_seconds": 1.0})
     until(lambda: phases(connection)["running"] == 10 and len(calls(calls_log, "answered")) >= 10)
     frozen.signal(signal.SIGSTOP)
-    before = audited(connection, postgres.OWNER)
     start("heir")
     until(
         lambda: connection.execute("SELECT count(*) FROM events WHERE kind = 'resumed'").fetchone() == (10,),
         what="the heir has all",
     )
+    before = audited(connection, postgres.OWNER)  # not sooner: statements may have been under way
     frozen.signal(signal.SIGCONT)
     until(lambda: frozen.log.read_text().count("claim lost") == 10, what="the runs of the frozen one end")
     assert unfinished(connection) == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.tasks.test_journal import ANSWER, CALL, journalled, turn
 def sweep(app: AsApp, *, max_losses: int = 3, unavailable_seconds: float = 3600, is_trusted: bool = True) -> Swept:
     async def once(connection: Connection) -> Swept:
         async with connection.transaction():
-            assert await recovery.lock(connection)
+            assert await recovery.lock(connection, idle_seconds=10)
             if is_trusted:
                 await workers.delete_expired(connection)
             swept = await recovery.sweep(connection, max_losses=max_losses, unavailable_seconds=unavailable_seconds)
@@ -115,11 +116,23 @@ def test_sweep_leaves_live_workers(app: AsApp, shop: Shop) -> None:
 def test_sweep_by_two_at_once_is_done_by_one(app: AsApp) -> None:
     async def both(connection: Connection) -> tuple[bool, bool]:
         async with connection.transaction():
-            first = await recovery.lock(connection)
+            first = await recovery.lock(connection, idle_seconds=10)
             async with await psycopg.AsyncConnection.connect(app.url, row_factory=psycopg.rows.dict_row) as other:
-                return first, await recovery.lock(other)
+                return first, await recovery.lock(other, idle_seconds=10)
 
     assert app.connected(both) == (True, False)
+
+
+def test_sweep_that_stops_half_way_keeps_no_other_from_sweeping(app: AsApp) -> None:
+    async def other_gets_it(connection: Connection) -> None:
+        stopped = psycopg.connect(app.url)
+        stopped.execute(recovery.LOCK, {"idle_milliseconds": 200})
+        async with asyncio.timeout(10):
+            while not await recovery.lock(connection, idle_seconds=10):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.05)
+        stopped.close()
+
+    app.connected(other_gets_it)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,11 @@ from service.definitions.failures import MEANINGS, FailureCode
 from service.executions.lifecycle import Status, sources
 from service.queue import TICKET
 
-LOCK = "SELECT pg_try_advisory_xact_lock(7004) AS is_locked"
+# A sweeper that is stopped within its transaction must not keep the others from sweeping: the server ends it.
+LOCK = """
+SELECT set_config('idle_in_transaction_session_timeout', %(idle_milliseconds)s::text, true),
+       pg_try_advisory_xact_lock(7004) AS is_locked
+"""
 
 RETURN_LOST = f"""
 WITH lost AS (
@@ -90,9 +94,9 @@ class Swept:
         return bool(self.returned or self.ended)
 
 
-async def lock(connection: Connection) -> bool:
-    """Take the sweep's lock until the transaction ends. False: another process is sweeping."""
-    row = await (await connection.execute(LOCK)).fetchone()
+async def lock(connection: Connection, *, idle_seconds: float) -> bool:
+    """Take the sweep's lock until the transaction ends, or is idle for so long. False: another process is sweeping."""
+    row = await (await connection.execute(LOCK, {"idle_milliseconds": round(idle_seconds * 1000)})).fetchone()
     return row is not None and bool(row["is_locked"])
 
 
