@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 
+from service.database import Database
+from service.errors import Unavailable
+from service.executions import actions
+from service.executions.store import NewExecution
+from service.files.store import NewFile
+from service.settings import Settings
 from tests import http
 from tests.cut import Cut, Wire, wire
 from tests.http import Client, row_counts
@@ -71,6 +79,33 @@ def test_start_when_the_connection_breaks_every_time_then_503_that_says_when_to_
     way[1].cuts.extend([Cut.BEFORE] * 3)
     answer = client.post(f"/api/agents/{world.one}/agentic-executions/", json=ASKED)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert written(connection) == [0, 0, 0, 0, 0]
+
+
+def test_accept_when_a_stored_file_was_swept_meanwhile_then_unavailable_and_nothing_is_written(
+    database_url: str, world: World, connection: psycopg.Connection
+) -> None:
+    new = NewExecution(
+        account_id=world.user.id,
+        agent_id=world.uploads,
+        data_set_id=world.data_set,
+        celery_task_id=uuid4(),
+        definition_key="summary",
+        definition_version=1,
+        input="{}",
+        files=[NewFile(blob_id=999999, filename="a.txt", content_type="text/plain")],
+    )
+
+    async def accepted() -> None:
+        database = Database(Settings.read({"DATABASE_URL": database_url}), application_name="agentic-api")
+        await database.open()
+        try:
+            await actions.accept(database, new)
+        finally:
+            await database.close()
+
+    with pytest.raises(Unavailable, match="try again"):
+        anyio.run(accepted)
     assert written(connection) == [0, 0, 0, 0, 0]
 
 
