@@ -77,8 +77,9 @@ def _log(scope: Scope, path: str, status: int, seconds: float) -> None:
         "status": status,
         "milliseconds": round(seconds * 1000, 1),
     }
+    # Only ids: a record has a `filename` and a `name` of its own, and logging refuses a second one.
+    fields.update((name, value) for name, value in scope.get("path_params", {}).items() if name.endswith("_id"))
     principal = scope.get("user")
     if principal is not None:
         fields["account_id"] = principal.account_id
-    fields.update(scope.get("path_params", {}))
     log.info("request", extra=fields)

@@ -29,8 +29,9 @@ class FieldFormatter(logging.Formatter):
 
 
 def _plain(value: Any) -> str:
+    """As it is, or quoted and escaped where it could break the line, forge a field or steer a terminal."""
     text = str(value)
-    return repr(text) if not text or any(mark in text for mark in ' "\n\r=') else text
+    return repr(text) if not text or not text.isprintable() or any(mark in text for mark in ' "=') else text
 
 
 def configure_logging(settings: Settings) -> None:

@@ -129,6 +129,15 @@ def test_log_when_a_line_is_written_for_a_request_then_it_has_its_id(caplog: pyt
     assert vars(outage)["request_id"] == "abc-123"
 
 
+@pytest.mark.parametrize("path", ["/media/conversations/7/list.txt", "/api/docs/start.js"])
+def test_access_log_when_a_path_has_a_name_in_it_then_one_line_with_it(
+    client: Client, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    client.get(path)
+    assert [vars(line)["path"] for line in caplog.records if line.name == "service.access_log"] == [path]
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ä"])
 def test_request_id_when_the_given_one_is_not_well_formed_then_a_new_one(client: Client, given: str) -> None:
     answer = client.get(LIST, headers={b"X-Request-ID": given.encode()})
