@@ -63,8 +63,12 @@ class Database:
         """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage."""
         try:
             async with self._pool.connection() as connection:
-                yield connection
-        except OUTAGES as error:
+                try:
+                    yield connection
+                except psycopg.errors.ReadOnlySqlTransaction:
+                    await connection.close()  # the server became a standby: the next one may be the new primary
+                    raise
+        except (*OUTAGES, psycopg.errors.ReadOnlySqlTransaction) as error:
             self._forget_broken_connections()
             log.warning("database unavailable", extra={"error_class": type(error).__name__})
             raise Unavailable from error

@@ -36,7 +36,7 @@ class Up:
         environment["AGENTIC_DATA_ROOT"] = str(self.directory)
         command = [sys.executable, "-u", "-m", "service.cli", "up", "--port", str(self.port)]
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(
+            self.process = process = subprocess.Popen(
                 [*command, "--model", f"scripted:{self.script}"],
                 env=environment,
                 stdout=output,
@@ -44,8 +44,8 @@ class Up:
                 text=True,
                 start_new_session=True,
             )
-        until(lambda: "Ctrl-C stops everything" in self.output.read_text() or self.process.poll() is not None, 90)
-        assert self.process.poll() is None, self.output.read_text()
+        until(lambda: "Ctrl-C stops everything" in self.output.read_text() or process.poll() is not None, 90)
+        assert process.poll() is None, self.output.read_text()
 
     @property
     def access(self) -> dict[str, Any]:

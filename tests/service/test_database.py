@@ -1,0 +1,70 @@
+"""The pool, in the moments when its server is not what it was."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from service.database import Database
+from service.errors import Unavailable
+from service.settings import Settings
+
+
+async def write(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("INSERT INTO data_sets (name) VALUES ('one')")
+
+
+async def write_before_long(database: Database) -> None:
+    """Within some attempts, though nobody waits for a connection to be told that it broke."""
+    for _ in range(100):
+        try:
+            return await write(database)
+        except Unavailable:
+            await asyncio.sleep(0.05)
+    raise AssertionError("the database never came back")
+
+
+def test_write_where_the_server_became_a_standby_is_unavailable_until_it_is_a_primary_again(database_url: str) -> None:
+    name = sql.Identifier(urlsplit(database_url).path.removeprefix("/"))
+
+    def set_read_only(value: str) -> None:
+        with psycopg.connect(database_url, autocommit=True, options="-c default_transaction_read_only=off") as owner:
+            owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}").format(name, value))
+
+    async def fail_over() -> None:
+        database = Database(Settings.read({"DATABASE_URL": database_url}), application_name="test")
+        set_read_only("on")
+        await database.open()
+        try:
+            with pytest.raises(Unavailable):
+                await write(database)
+            await asyncio.to_thread(set_read_only, "off")
+            await write_before_long(database)  # connections to the standby were closed
+        finally:
+            await database.close()
+
+    asyncio.run(fail_over())
+
+
+def test_write_where_every_connection_was_ended_fails_and_soon_goes_on(
+    database_url: str, connection: psycopg.Connection
+) -> None:
+    async def outlive() -> None:
+        database = Database(Settings.read({"DATABASE_URL": database_url}), application_name="test")
+        await database.open()
+        try:
+            await write(database)
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test'")
+            with pytest.raises(Unavailable):
+                await write(database)
+            await write_before_long(database)
+        finally:
+            await database.close()
+
+    asyncio.run(outlive())
+    assert connection.execute("SELECT count(*) FROM data_sets").fetchone() == (2,)
