@@ -48,7 +48,8 @@ async def reconcile(lifetime: Lifetime) -> None:
                     lifetime.notifier.ticket_added()
                 if stale := jobs & unknown_jobs:
                     await workers.delete_jobs_of(connection, identity.queue_worker_id, sorted(stale))
-        except FAILURES:
+        except FAILURES as error:
+            _note(error)
             continue
         unknown_claims, unknown_jobs = claims, jobs
 
@@ -67,7 +68,8 @@ async def number_events(lifetime: Lifetime) -> None:
                 if await recovery.number_events(connection):
                     lifetime.events_added.set()  # there may be more, or some that committed meanwhile
             await asyncio.sleep(NUMBERING_PAUSE_SECONDS)
-        except FAILURES:
+        except FAILURES as error:
+            _note(error)
             await asyncio.sleep(NUMBERING_POLL_SECONDS)
 
 
@@ -80,7 +82,14 @@ async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECOND
             async with lifetime.database.transaction() as connection:
                 await connection.execute(BOUND_TRANSACTION)
                 deleted, after_id = await files.sweep_unreferenced(connection, after_id=after_id)
-        except FAILURES:
+        except FAILURES as error:
+            _note(error)
             continue
         if deleted:
             log.info("unreferenced uploads deleted", extra={"blobs": deleted})
+
+
+def _note(error: Exception) -> None:
+    """An outage is told by whoever meets it first; anything else is a defect, and comes again at the next look."""
+    if not isinstance(error, Unavailable):
+        log.error("chore failed", exc_info=error)

@@ -20,7 +20,7 @@ from tasks import loop
 from tasks.conversation import Conversation
 from tasks.data_set import CatalogueDataSet
 from tasks.database_journal import DatabaseJournal, ToldToStop
-from tasks.journal import LostClaim
+from tasks.journal import LostClaim, RunRecord
 from tasks.llm.protocol import ModelError
 from tasks.outage import is_refusal, outlast, pauses
 from tasks.storable import clean, clean_text
@@ -106,7 +106,7 @@ async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
     attempt = 0
     while True:
         try:
-            return await _run(lifetime, claim)
+            return await _run(lifetime, claim, is_untouched=claim.epoch == 1 and attempt == 0)
         except LostClaim:
             raise
         except ModelError as error:
@@ -120,7 +120,9 @@ async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
         attempt += 1
 
 
-async def _run(lifetime: Lifetime, claim: Claim) -> Outcome:
+async def _run(lifetime: Lifetime, claim: Claim, *, is_untouched: bool) -> Outcome:
+    """The loop from what is journalled: nothing, under an execution's first claim."""
+
     async def load(connection: Connection) -> LoadedExecution:
         return await runtime.load(connection, claim.execution_id)
 
@@ -129,7 +131,7 @@ async def _run(lifetime: Lifetime, claim: Claim) -> Outcome:
     if definition is None:
         raise LookupError(f"{loaded.definition_key}@{loaded.definition_version} is not installed here")
     journal = DatabaseJournal(lifetime.database, claim, is_stopping=lambda: lifetime.is_stopping)
-    record = await journal.load()
+    record = RunRecord() if is_untouched else await journal.load()
     conversation = Conversation(
         definition=definition,
         model=await lifetime.models.get(loaded.agent_model or definition.model or lifetime.settings.model),

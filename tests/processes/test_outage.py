@@ -72,6 +72,38 @@ def test_workers_outlive_an_outage_and_go_on_with_what_they_had_in_hand(cluster:
                 print(f"--- {worker.log.name}\n{worker.log.read_text()[-3000:]}")
 
 
+@pytest.mark.slow
+def test_worker_told_to_stop_during_an_outage_ends_after_its_grace_and_its_runs_go_on_elsewhere(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    log = tmp_path / "calls"
+    with postgres.migrated_template(cluster.url) as template, postgres.clone(template) as url:
+        worker = Worker(url, tmp_path / "one.log", "--shutdown-graceful-timeout", "1")
+        workers = [worker]
+        try:
+            with psycopg.connect(url, autocommit=True) as connection:
+                until(lambda: registered(connection, "one"))
+                accept_twenty(connection, log)
+                crash(cluster)
+            assert worker.stop(seconds=20) == 0
+            cluster.start()
+            with psycopg.connect(url, autocommit=True) as connection:
+                workers.append(Worker(url, tmp_path / "two.log"))
+                until(lambda: not unfinished(connection), what="another worker ends all runs")
+                check_all_finished(connection)
+                until(lambda: jobs(connection) == 0, what="no ticket is left")
+        finally:
+            for each in workers:
+                each.kill()
+                print(f"--- {each.log.name}\n{each.log.read_text()[-3000:]}")
+
+
+def jobs(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def accept_twenty(connection: psycopg.Connection[Any], log: Path) -> None:
     """Runs in all states: some wait for the model, some are in a tool, some in one that needs the database."""
     shop = open_shop(connection)
