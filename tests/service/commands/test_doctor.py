@@ -57,9 +57,7 @@ def test_doctor_lines_when_typed_by_an_administrator_make_migration_grant(pg_ser
             for line in lines:
                 administrator.execute(line)
             try:
-                done = agentic(
-                    "migrate", environment={"DATABASE_URL": url, "AGENTIC_REPORTING_ROLE": "reads_for_real"}
-                )
+                done = agentic("migrate", environment={"DATABASE_URL": url, "AGENTIC_REPORTING_ROLE": "reads_for_real"})
                 assert done.returncode == 0, done.stderr
                 with psycopg.connect(postgres.as_role(url, "reads_for_real")) as reader:
                     assert reader.execute("SELECT count(*) FROM reporting.executions").fetchone() == (0,)
