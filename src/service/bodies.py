@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+import math
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from litestar import Request
@@ -22,13 +24,40 @@ async def read_json(request: Request[Any, Any, Any]) -> Any:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON text as values. Raises BadRequest saying where it is malformed."""
+    """JSON text as values. Raises BadRequest saying where it is malformed.
+
+    A number out of range comes as infinity and half a surrogate pair as it is: decoding refuses both, with their path.
+    """
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # DecodeError has ValidationError (1e400) below it
+    except UnicodeDecodeError as error:
         raise BadRequest(f"Invalid JSON: {error}") from error
     except RecursionError as error:
         raise BadRequest("Invalid JSON: it is nested too deep.") from error
+    except msgspec.DecodeError as error:
+        return _read_again(text, error)
+
+
+def _read_again(text: bytes | str, refusal: msgspec.DecodeError) -> Any:
+    """What msgspec refuses without saying where, though it is JSON. Raises BadRequest in its words for all else."""
+    try:
+        return _EVERY_NUMBER.decode(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        raise BadRequest(f"Invalid JSON: {refusal}") from refusal
+
+
+def _integer(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:  # more digits than Python converts
+        return math.inf
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_EVERY_NUMBER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_number)
 
 
 async def read_body(request: Request[Any, Any, Any], type_: type[T]) -> T:

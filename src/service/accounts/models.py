@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database import Row
+from service.definitions.problems import NOT_BLANK
 from service.times import ts
 
-Name = Annotated[str, Meta(max_length=200, pattern=r"\S")]
+Name = Annotated[str, Meta(max_length=200, pattern=NOT_BLANK)]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 MAX_KEEP_OLD_SECONDS = 30 * 24 * 3600

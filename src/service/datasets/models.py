@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database import Row
+from service.definitions.problems import NOT_BLANK
 from service.times import ts
 
-Name = Annotated[str, Meta(max_length=200, pattern=r"\S")]
+Name = Annotated[str, Meta(max_length=200, pattern=NOT_BLANK)]
 MAX_PRODUCTS = 1000
 """Products that one request may carry."""
 
@@ -38,7 +39,7 @@ class DataSet(Struct, kw_only=True):
 class ProductUpload(Struct, kw_only=True, forbid_unknown_fields=True):
     """A product to write: created if its SKU is new. What is left out stays; `details` are merged key by key."""
 
-    sku: Annotated[str, Meta(max_length=200, pattern=r"\S")]
+    sku: Annotated[str, Meta(max_length=200, pattern=NOT_BLANK)]
     name: Annotated[str, Meta(max_length=2000)] | None = None
     description: Annotated[str, Meta(max_length=100_000)] | None = None
     details: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -26,6 +26,9 @@ ARTICLES = {
     "object": "an object",
 }
 
+NOT_BLANK = r"\S"
+"""The pattern of texts that must say something; as an expression it tells a reader nothing."""
+
 Path = tuple[str | int, ...]
 
 
@@ -57,7 +60,7 @@ def unclean(value: object) -> Iterator[Problem]:
         if isinstance(part, str):
             yield from _unclean_text(path, part)
         elif isinstance(part, float) and not math.isfinite(part):
-            yield Problem(path, "must be a finite number")
+            yield Problem(path, "must be a finite number within range")
         elif isinstance(part, Mapping):
             for key in part:
                 yield from _unclean_text(path, str(key))
@@ -127,6 +130,8 @@ def _problems(error: Any) -> Iterator[Problem]:
             yield Problem((*path, str(kind.property)), "is required")
         case "type":
             yield Problem(path, f"must be {_either(kind.types)}, got {_kind_of(error.instance)}")
+        case "pattern" if kind.pattern == NOT_BLANK:
+            yield Problem(path, "must not be blank")
         case _:
             yield Problem(path, _short(error.message))
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentic import Input
+from service.definitions.problems import NOT_BLANK
 from service.definitions.schema import Undecodable, convert, decode, is_clean, is_object, schema_of
 from service.errors import FieldError, InvalidInput
 
@@ -168,8 +169,8 @@ def test_decode_when_the_value_is_no_object_then_refused(value: object) -> None:
     [
         ({"a": "x\0"}, "input.a", "must not contain the character U+0000"),
         ({"a": ["\ud800"]}, "input.a[0]", "must not contain a lone surrogate"),
-        ({"a": {"b": float("nan")}}, "input.a.b", "must be a finite number"),
-        ({"a": float("inf")}, "input.a", "must be a finite number"),
+        ({"a": {"b": float("nan")}}, "input.a.b", "must be a finite number within range"),
+        ({"a": float("inf")}, "input.a", "must be a finite number within range"),
         ({"b\0": 1}, "input", "must not contain the character U+0000"),
     ],
 )
@@ -226,3 +227,10 @@ def test_decode_when_given_anything_then_clean_json_or_named_errors(value: objec
     assert errors
     assert all(found.field.startswith("input") and found.message for found in errors)
     assert is_clean([[found.field, found.message] for found in errors])
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_decode_when_a_text_must_not_be_blank_then_said_in_words(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode(Annotated[str, msgspec.Meta(pattern=NOT_BLANK)], text)
+    assert [error.message for error in caught.value.errors] == ["must not be blank"]

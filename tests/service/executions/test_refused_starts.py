@@ -161,6 +161,24 @@ def test_start_when_input_is_wrong_in_several_places_then_all_are_named_in_both_
     assert all(isinstance(message, str) and message for message in document["input"].values())
 
 
+@pytest.mark.parametrize("value", [b"1e400", b"-1e400", b"1" * 5000, b'"\\ud800"'])
+def test_start_when_json_holds_what_nothing_can_keep_then_it_is_named_with_all_else(
+    client: Client, world: World, value: bytes
+) -> None:
+    body = b'{"execution_key": "summary", "input": {"text": ' + value + b', "skus": [7], "other": ' + value + b"}}"
+    document = client.post(f"/api/agents/{world.one}/agentic-executions/", **_raw(body)).json()
+    assert {"input.text", "input.skus[0]", "input.other"} == {error["field"] for error in document["errors"]}
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"1e400, Infinity", b"1e400,,", b'"\\ud800', b"'"])
+def test_start_when_the_body_is_no_json_then_nothing_else_is_made_of_it(
+    client: Client, world: World, value: bytes
+) -> None:
+    body = b'{"execution_key": "summary", "input": {"text": [' + value + b"]}}"
+    document = client.post(f"/api/agents/{world.one}/agentic-executions/", **_raw(body)).json()
+    assert document["detail"].startswith("Invalid JSON: ")
+
+
 def test_start_when_several_fields_are_unknown_then_all_are_named(client: Client, world: World) -> None:
     body = {"key": "summary", "inptu": {}}
     document = client.post(f"/api/agents/{world.one}/agentic-executions/", json=body).json()
