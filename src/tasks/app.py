@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import socket
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from procrastinate import App, PsycopgConnector, utils
@@ -21,6 +26,10 @@ from tasks.queue_worker import PatientJobManager, QueueWorker
 
 POOL_SIZE = 4
 POOL_TIMEOUT_SECONDS = 2.0
+AUTHOR_THREAD = "author"
+THREADS_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
 
 
 class ExecutionsApp(App):
@@ -76,11 +85,13 @@ class ExecutionsApp(App):
         worker.registered, worker.on_stop = lifetime.registered, lifetime.told_to_stop
         worker.offers = list(description.offers)
         self.run_ticket = lambda: run_ticket(lifetime)
+        threads = _author_threads(worker.concurrency)
         await lifetime.begin()
         try:
             await worker.run()
         finally:
             await lifetime.end()
+            await _end(threads)
 
     def defaults(self) -> dict[str, Any]:
         settings = self.settings
@@ -110,6 +121,26 @@ class ExecutionsApp(App):
         )
         await self._queue_pool.open(wait=False)
         await self.connector.open_async(self._queue_pool)
+
+
+def _author_threads(concurrency: int) -> ThreadPoolExecutor:
+    """Threads for author code that blocks: more than runs, because one that timed out still occupies its thread."""
+    threads = ThreadPoolExecutor(max_workers=2 * concurrency + 8, thread_name_prefix=AUTHOR_THREAD)
+    asyncio.get_running_loop().set_default_executor(threads)
+    return threads
+
+
+async def _end(threads: ThreadPoolExecutor) -> None:
+    """Let idle threads end. One that hangs in author code would keep the process for ever: then it is left at once,
+    as everything that it ran has been given back."""
+    threads.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + THREADS_SECONDS
+    while any(thread.name.startswith(AUTHOR_THREAD) for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            log.warning("threads hang in author code; leaving them")
+            logging.shutdown()
+            os._exit(0)
+        await asyncio.sleep(0.02)
 
 
 async def _configure(connection: AsyncConnection[Any]) -> None:

@@ -55,7 +55,10 @@ class Lease:
     async def end(self) -> None:
         """Unregister and stop, best effort: a row that stays is swept when its lease has run out."""
         self._ending.set()
-        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        # Not joined in a thread of the pool: those may all hang in author code.
+        while self._thread.is_alive() and time.monotonic() < deadline:  # noqa: ASYNC110 - a thread tells no event
+            await asyncio.sleep(0.02)
         self._next_tick.cancel()
 
     def _tick(self) -> None:

@@ -50,3 +50,14 @@ def test_worker_whose_grace_is_over_gives_back_what_still_runs(
     assert phases(connection) == {"ready": 1}
     assert connection.execute("SELECT status FROM procrastinate_jobs").fetchall() == [("todo",)]
     assert connection.execute("SELECT losses FROM execution_runtime").fetchone() == (0,)
+
+
+def test_worker_told_to_stop_leaves_a_tool_that_hangs_in_a_thread(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    worker = start("patient", "--shutdown-graceful-timeout", "0.5")
+    shop.accept("steps", {"log": str(calls_log), "tool": "hang", "tool_seconds": 600})
+    until(lambda: calls(calls_log, "tool"))
+    assert worker.stop(seconds=10) == 0
+    assert phases(connection) == {"ready": 1}
+    assert connection.execute("SELECT count(*) FROM workers").fetchone() == (0,)

@@ -74,13 +74,21 @@ def hold_the_loop(first: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
+@tool(timeout_seconds=600)
+def hang(context: ToolContext, log: str, turn: int, seconds: float) -> str:
+    """Holds its thread, whatever anybody says."""
+    note(log, "tool", context.execution_id, turn)
+    time.sleep(seconds)
+    return "done"
+
+
 steps = Definition(
     key="steps",
     name="Steps",
     agent_type="steps",
     input=StepsInput,
     output=dict[str, int],
-    tools=[work, read_catalogue, kill_worker, block_worker],
+    tools=[work, read_catalogue, kill_worker, block_worker, hang],
     model="steps:by-input",
     max_tool_calls=100,
 )
