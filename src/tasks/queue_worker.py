@@ -25,7 +25,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, until the URL leads to the primary again
+    PoolTimeout,
+    OSError,
+)
 LAST_WORDS_SECONDS = 5.0
 
 

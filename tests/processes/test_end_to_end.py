@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 
+from tests import postgres
 from tests.processes.conftest import Start
-from tests.processes.workers import check_all_finished, unfinished, until
-from tests.tasks.seed import Shop
+from tests.processes.workers import Worker, check_all_finished, unfinished, until
+from tests.tasks.seed import Shop, open_shop
 
 
 def test_worker_started_by_the_stock_command_finishes_an_execution(
@@ -27,6 +28,22 @@ def test_worker_started_by_the_stock_command_finishes_an_execution(
         seconds=5,
         what="events get their positions",
     )
+
+
+def test_worker_started_before_the_database_is_migrated_comes_up_when_it_is(pg_server: str, tmp_path: Path) -> None:
+    with postgres.empty_database(pg_server) as url:
+        worker = Worker(url, tmp_path / "early.log")
+        try:
+            until(lambda: "lease cannot be renewed" in worker.log.read_text(), what="it finds no tables")
+            postgres.migrate(url)
+            with psycopg.connect(url, autocommit=True) as connection:
+                open_shop(connection).accept()
+                until(lambda: not unfinished(connection))
+                check_all_finished(connection)
+            assert worker.stop() == 0
+        finally:
+            worker.kill()
+            print(worker.log.read_text()[-3000:])
 
 
 def test_worker_told_of_a_ticket_starts_at_once(shop: Shop, start: Start, connection: psycopg.Connection[Any]) -> None:

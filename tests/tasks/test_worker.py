@@ -153,7 +153,8 @@ def finish(errors: list[Exception], *, is_out_of_time: bool = False) -> list[Exc
 
 
 def test_finishing_a_ticket_waits_out_an_outage() -> None:
-    assert finish([psycopg.OperationalError("away"), OSError("away"), psycopg.InterfaceError("closed")]) == []
+    standby = psycopg.errors.ReadOnlySqlTransaction("a standby")
+    assert finish([psycopg.OperationalError("away"), OSError("away"), psycopg.InterfaceError("closed"), standby]) == []
 
 
 def test_finishing_a_ticket_that_is_gone_is_done() -> None:
