@@ -22,7 +22,7 @@ from service.errors import SetupError
 from service.migrate import head_revision, upgrade
 from service.settings import Settings
 from service.supervision.processes import Child, api_child, worker_child
-from service.supervision.welcome import welcome
+from service.supervision.welcome import from_here, welcome
 
 if TYPE_CHECKING:
     from service.embedded import Cluster
@@ -92,7 +92,7 @@ class Supervisor:
         stack.callback(cluster.stop)
         self._cluster = cluster
         _create_reporting_role(url, self._settings.reporting_role)
-        click.echo(f"database    PostgreSQL, embedded, in {self.directory / 'postgres'}")
+        click.echo(f"database    PostgreSQL, embedded, in {from_here(self.directory / 'postgres')}")
         return url
 
     def _children(self, settings: Settings) -> list[Child]:

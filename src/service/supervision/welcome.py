@@ -72,7 +72,7 @@ async def _renew(settings: Settings, access: Access) -> Access:
 
 
 def _next_steps(access: Access, path: Path, program: Path) -> str:
-    command, folder = _from_here(program), _from_here(path.parent)
+    command, folder = from_here(program), from_here(path.parent)
     api = f"{access.url}/api"
     return f"""
 Open    {api}/docs/   and authorize with   Token {access.token}
@@ -81,11 +81,11 @@ Paste   curl -H "Authorization: Token {access.token}" {api}/agents/{access.agent
         {command} run {access.echo_agent} echo --input '{{"hello": "world"}}'
         {command} psql --reporting -c 'SELECT * FROM executions ORDER BY id DESC LIMIT 5'
         {command} doctor
-URL and token stay in {_from_here(path)}; logs are {folder}/api.log and {folder}/worker.log.
+URL and token stay in {from_here(path)}; logs are {folder}/api.log and {folder}/worker.log.
 Ctrl-C stops everything; the data stays.
 """  # noqa: S608 - a command to paste, not a statement to run
 
 
-def _from_here(path: Path) -> Path:
+def from_here(path: Path) -> Path:
     """Relative where that is shorter to type."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
