@@ -171,6 +171,8 @@ class QueueWorker(worker.Worker):
     @property
     def may_take(self) -> bool:
         """Whether to look for something startable without a ticket."""
+        if self.queues and QUEUE not in self.queues:
+            return False
         since = self._found_nothing_at
         return since is None or time.monotonic() - since >= self.fetch_job_polling_interval
 

@@ -91,6 +91,26 @@ def test_flags_of_the_stock_command_win_over_settings() -> None:
     assert (given.worker_name, given.concurrency) == ("flag", 3)
 
 
+def test_worker_of_another_queue_looks_for_no_executions() -> None:
+    made = ExecutionsApp()
+    made.settings = Settings.read({})
+    assert QueueWorker(made, **made.defaults()).may_take
+    assert not QueueWorker(made, **{**made.defaults(), "queues": ["other"]}).may_take
+
+
+def test_worker_that_found_nothing_looks_again_at_its_next_poll() -> None:
+    made = ExecutionsApp()
+    made.settings = Settings.read({})
+    patient = QueueWorker(made, **{**made.defaults(), "fetch_job_polling_interval": 60})
+    patient.ticket_ended(found=False)
+    assert not patient.may_take
+    patient.ticket_ended(found=True)
+    assert patient.may_take
+    hasty = QueueWorker(made, **{**made.defaults(), "fetch_job_polling_interval": 0})
+    hasty.ticket_ended(found=False)
+    assert hasty.may_take
+
+
 def test_settings_of_the_worker_default_to_twenty_runs_and_a_minute_to_drain() -> None:
     made = ExecutionsApp()
     made.settings = Settings.read({})
