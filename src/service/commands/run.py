@@ -81,7 +81,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     if response.is_success:
         return body
     errors = "".join(f"\n  {error['field']}: {error['message']}" for error in body.get("errors", []))
-    raise SetupError(f"The API refused ({response.status_code}): {body.get('detail', '')}{errors}")
+    raise SetupError(f"The API refused ({response.status_code}): {errors or body.get('detail', '')}")
 
 
 def _print(execution: dict[str, Any], *, as_json: bool) -> None:
