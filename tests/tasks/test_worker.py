@@ -102,13 +102,13 @@ def test_worker_that_found_nothing_looks_again_at_its_next_poll() -> None:
     made = ExecutionsApp()
     made.settings = Settings.read({})
     patient = QueueWorker(made, **{**made.defaults(), "fetch_job_polling_interval": 60})
-    patient.ticket_ended(found=False)
-    assert not patient.may_take
-    patient.ticket_ended(found=True)
-    assert patient.may_take
     hasty = QueueWorker(made, **{**made.defaults(), "fetch_job_polling_interval": 0})
-    hasty.ticket_ended(found=False)
-    assert hasty.may_take
+    seen = []
+    for found in (False, True):
+        patient.ticket_ended(found=found)
+        hasty.ticket_ended(found=found)
+        seen.append((patient.may_take, hasty.may_take))
+    assert seen == [(False, True), (True, True)]
 
 
 def test_settings_of_the_worker_default_to_twenty_runs_and_a_minute_to_drain() -> None:
