@@ -7,6 +7,7 @@
 
 PORT ?= 8000
 VENV ?= .venv
+TESTS ?= tests
 # Outages and kills mostly wait, so more processes than cores.
 TEST_PROCESSES ?= 4
 
@@ -23,7 +24,7 @@ test: lint
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
 
 fast: $(STAMP)
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(TESTS)
 
 install: $(STAMP)
 	@:
