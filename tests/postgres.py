@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,3 +118,15 @@ def as_role(url: str, role: str) -> str:
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{role}@{server}"))
+
+
+@contextmanager
+def frozen(*backends: int) -> Iterator[None]:
+    """Processes of the server that keep their connections and say nothing, as behind a cut network."""
+    for process in backends:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in backends:
+            os.kill(process, signal.SIGCONT)

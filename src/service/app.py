@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     Without settings they are read from the environment. It starts before its database does, and answers 503 until then.
     """
     settings = settings or settings_with_database()
-    database = Database(settings, application_name="agentic-api")
+    database = Database(settings, application_name="agentic-api", answer_seconds=settings.pool_timeout_seconds)
     authenticator = Authenticator(database)
     shared = {
         "settings": settings,

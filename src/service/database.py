@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
@@ -25,6 +27,17 @@ OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 """What psycopg raises when the database is away, going down, or a connection broke. Nothing else is an outage."""
 
 RECONNECT_SECONDS = 2.0  # the pool's own delay between attempts doubles without a cap below this bound
+CHECK_SECONDS = 2.0
+
+
+class _Pool(AsyncConnectionPool[Connection]):
+    """A pool whose look at idle connections ends, also where the server keeps them and says nothing."""
+
+    @staticmethod
+    async def check_connection(conn: Connection) -> None:
+        """Raises psycopg.OperationalError for one that is broken or silent."""
+        async with _patience(conn, CHECK_SECONDS):
+            await AsyncConnectionPool.check_connection(conn)
 
 
 class Database:
@@ -33,8 +46,10 @@ class Database:
     Behind a transaction pooler nothing is prepared: the next statement may run on another server connection.
     """
 
-    def __init__(self, settings: Settings, *, application_name: str) -> None:
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+    def __init__(self, settings: Settings, *, application_name: str, answer_seconds: float | None = None) -> None:
+        """`answer_seconds` bounds how long a connection may be in use at a time; None for as long as it takes."""
+        self._answer_seconds = answer_seconds
+        self._pool = _Pool(
             settings.database_url,
             min_size=1,
             max_size=settings.pool_size,
@@ -59,10 +74,16 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage."""
+    async def connection(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
+        """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage.
+
+        `answer_seconds` instead of the pool's own.
+        """
         try:
-            async with self._pool.connection() as connection:
+            async with (
+                self._pool.connection() as connection,
+                _patience(connection, answer_seconds or self._answer_seconds),
+            ):
                 try:
                     yield connection
                 except psycopg.errors.ReadOnlySqlTransaction:
@@ -93,3 +114,25 @@ class Database:
 
 async def _configure(connection: Connection) -> None:
     await connection.set_autocommit(True)
+
+
+@asynccontextmanager
+async def _patience(connection: Connection, seconds: float | None) -> AsyncIterator[None]:
+    """Hang up on a server that has not let the block end in time: frozen, cut off, or waiting for a lock.
+
+    Whatever waits for it then fails as in any outage. Cancelling would first ask the server for its consent.
+    """
+    if seconds is None:
+        yield
+        return
+    alarm = asyncio.get_running_loop().call_later(seconds, _hang_up, connection)
+    try:
+        yield
+    finally:
+        alarm.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    if not connection.closed:
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as link:
+            link.shutdown(socket.SHUT_RDWR)

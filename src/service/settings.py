@@ -72,7 +72,7 @@ class Settings:
     pool_timeout_seconds: float = variable(
         "AGENTIC_POOL_TIMEOUT_SECONDS",
         "10",
-        "Seconds after which the API gives up waiting for a database connection.",
+        "Seconds after which the API gives up waiting for a database connection, or for answers over one.",
     )
     max_body_bytes: int = variable("AGENTIC_MAX_BODY_BYTES", "1048576", "Bytes that a JSON body may have.")
     max_files: int = variable("AGENTIC_MAX_FILES", "10", "Files that one start may carry.")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from service.database import Database
+from service.database import Connection, Database
 from service.errors import Unavailable
 from service.settings import Settings
+from tests.postgres import frozen
 
 
 async def write(database: Database) -> None:
@@ -68,3 +70,33 @@ def test_write_where_every_connection_was_ended_fails_and_soon_goes_on(
 
     asyncio.run(outlive())
     assert connection.execute("SELECT count(*) FROM data_sets").fetchone() == (2,)
+
+
+async def backend_of(connection: Connection) -> int:
+    row = await (await connection.execute("SELECT pg_backend_pid() AS pid")).fetchone()
+    assert row is not None
+    return int(row["pid"])
+
+
+def test_write_where_the_server_says_nothing_any_more_is_unavailable_and_others_take_the_place_of_its_connections(
+    database_url: str,
+) -> None:
+    async def outlive() -> None:
+        settings = Settings.read({"DATABASE_URL": database_url, "AGENTIC_POOL_SIZE": "3"})
+        database = Database(settings, application_name="test", answer_seconds=0.2)
+        await database.open()
+        try:
+            async with database.connection() as one, database.connection() as two, database.connection() as three:
+                processes = {await backend_of(each) for each in (one, two, three)}
+            with frozen(*processes):
+                async with asyncio.timeout(10):
+                    with pytest.raises(Unavailable):
+                        await write(database)
+                    await write_before_long(database)
+                    patient = partial(database.connection, answer_seconds=10)
+                    async with patient() as one, patient() as two, patient() as three:
+                        assert processes.isdisjoint({await backend_of(each) for each in (one, two, three)})
+        finally:
+            await database.close()
+
+    asyncio.run(outlive())

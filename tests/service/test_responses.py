@@ -104,6 +104,18 @@ def test_any_route_when_connections_were_cut_then_it_recovers_by_itself(
     assert answers[-1] == 200
 
 
+def test_any_request_when_the_database_stops_answering_then_503_until_it_goes_on(
+    database_url: str, world: World, connection: psycopg.Connection
+) -> None:
+    with http.serving(database_url, make_registry(), AGENTIC_POOL_TIMEOUT_SECONDS="0.3") as client:
+        client.headers.update(world.user.headers)
+        with connection.transaction():
+            connection.execute("LOCK TABLE executions, agents")
+            answers = [client.get(LIST), client.post(f"/api/agents/{world.one}/agentic-executions/", json={})]
+        assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "2")] * 2
+        assert client.get(LIST).status_code == 200
+
+
 def test_access_log_when_requests_are_answered_then_one_line_each_without_secrets(
     client: Client, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

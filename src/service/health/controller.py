@@ -57,7 +57,8 @@ class HealthController(Controller):
 
 async def _readiness(database: Database) -> str:
     try:
-        async with asyncio.timeout(READY_SECONDS), database.connection() as connection:
+        # Half of it for a connection, half for the answer: one that is told to cancel would ask the server first.
+        async with asyncio.timeout(READY_SECONDS), database.connection(answer_seconds=READY_SECONDS / 2) as connection:
             revision = await store.revision(connection)
     except (Unavailable, TimeoutError):
         return "database_unreachable"

@@ -66,6 +66,22 @@ def test_database_that_accepts_and_never_answers_is_not_ready_within_seconds() -
     assert seconds < READY_SECONDS + 3
 
 
+def test_database_that_stops_answering_is_not_ready_within_seconds(
+    anonymous: Client, connection: psycopg.Connection
+) -> None:
+    anonymous.get("/readyz")  # over a connection that there is, not while one is made
+    found = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'agentic-api' AND datname = current_database()"
+    ).fetchall()
+    with postgres.frozen(*(pid for (pid,) in found)):
+        started = time.monotonic()
+        answer = anonymous.get("/readyz")
+        seconds = time.monotonic() - started
+
+    assert (answer.status_code, answer.json()) == (503, {"status": "database_unreachable"})
+    assert seconds < READY_SECONDS + 1
+
+
 def test_ready_needs_no_more_than_the_app_role(database_url: str) -> None:
     with http.serving(postgres.as_role(database_url, postgres.APP)) as client:
         answer = client.get("/readyz")
