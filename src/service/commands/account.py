@@ -41,11 +41,13 @@ def reset_token(account: str, keep_old: int, as_json: bool) -> None:
     """Give ACCOUNT (its id or name) a new token and print it, this once."""
     from service.accounts import actions
     from service.accounts.models import TokenReset
-    from service.commands.target import with_connection
+    from service.commands.target import checked, with_connection
+
+    wanted = checked(TokenReset, keep_old_seconds=keep_old)
 
     async def reset(connection: Connection) -> ServiceAccount:
         account_id = await _id_of(connection, account)
-        return await actions.reset_token(connection, account_id, TokenReset(keep_old_seconds=keep_old))
+        return await actions.reset_token(connection, account_id, wanted)
 
     _print_account(with_connection(reset), as_json=as_json)
 

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import click
-import msgspec
 
 from service.accounts.access import LOCAL_ADMIN
 from service.attached import data_directory, settings_with_database
+from service.definitions.schema import Undecodable, convert
 from service.errors import SetupError
 from service.settings import Settings
 
@@ -54,11 +54,12 @@ def api_target(settings: Settings) -> tuple[str, str]:
 
 
 def checked(kind: type[Result], **fields: object) -> Result:
-    """A record to create, held to the same bounds as over REST. Raises SetupError naming the field."""
+    """A record to create, held to the same bounds as over REST. Raises SetupError naming every field that is wrong."""
     try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise SetupError(f"{error}.") from error
+        return convert(kind, fields)
+    except Undecodable as error:
+        wrong = [f"{problem.field('').removeprefix('.')} {problem.message}" for problem in error.problems]
+        raise SetupError(f"{'; '.join(wrong)}.") from error
 
 
 def print_record(record: object, *, as_json: bool) -> None:

@@ -118,7 +118,7 @@ def _load(point: EntryPoint) -> Source:
     source = Source(package_of(point), point.name, point.module)
     try:
         loaded = point.load()
-    except Exception as error:  # noqa: BLE001 - importing a foreign package may raise anything; it must be named
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a foreign import may raise anything; it must be named
         lines = str(error).strip().splitlines() or [""]
         return replace(source, problems=(f"fails to import: {type(error).__name__}: {lines[-1]}",))
     return _checked_source(source, loaded)

@@ -115,3 +115,18 @@ def test_command_that_names_nothing_real_when_run_exits_2_and_writes_nothing(
     assert connection.execute("SELECT (SELECT count(*) FROM accounts) + (SELECT count(*) FROM agents)").fetchone() == (
         0,
     )
+
+
+def test_record_with_wrong_fields_when_created_names_them_all_in_words(database_url: str) -> None:
+    command = ["agent", "create", "--type", "", "--name", "x" * 201, "--data-set", "0"]
+    done = agentic(*command, environment={"DATABASE_URL": database_url})
+    assert done.returncode == 2
+    assert "agent_type must not be blank" in done.stderr
+    assert all(field in done.stderr for field in ("name ", "data_set "))
+
+
+def test_reset_token_that_keeps_the_old_one_for_ever_is_refused(database_url: str) -> None:
+    made(database_url, "account", "create", "ann")
+    command = ["account", "reset-token", "ann", "--keep-old", "99999999999999"]
+    done = agentic(*command, environment={"DATABASE_URL": database_url})
+    assert (done.returncode, done.stderr.partition(" ")[0]) == (2, "agentic:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -182,6 +183,15 @@ def test_discover_when_a_package_is_broken_then_it_is_named_with_the_reason(
         discover(monkeypatch, entry("pots", value))
     assert "package 'pots', entry point 'work'" in raised.value.detail
     assert said in raised.value.detail
+
+
+def test_discover_when_a_module_ends_the_process_then_it_is_named_instead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "leaves_at_once.py").write_text("import sys; sys.exit('no licence')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SetupError, match=r"'pots'.*SystemExit: no licence"):
+        discover(monkeypatch, entry("pots", "leaves_at_once:x"))
 
 
 def test_discover_when_several_packages_are_broken_then_all_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
