@@ -24,6 +24,7 @@ from service.definitions.registry import Registry
 from service.docs.controller import DocsController
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
+from service.head_requests import HeadRequests
 from service.health.controller import HealthController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         request_max_body_size=settings.max_body_bytes,
     )
     app.asgi_handler = TokenGate(app, authenticator, settings)
-    app.asgi_handler = AccessLog(app.asgi_handler)
+    app.asgi_handler = AccessLog(HeadRequests(app.asgi_handler))
     return app
 
 
