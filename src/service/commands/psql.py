@@ -24,8 +24,20 @@ def command(reporting: bool, arguments: tuple[str, ...]) -> None:
         environment["PGOPTIONS"] = (
             f"-c role={settings.reporting_role} -c search_path=reporting -c default_transaction_read_only=on"
         )
+    url, password = _without_password(settings.direct_url)
+    if password:
+        environment["PGPASSWORD"] = password
     program = _find_psql()
-    os.execve(program, [program, settings.direct_url, *arguments], environment)  # noqa: S606
+    os.execve(program, [program, url, *arguments], environment)  # noqa: S606
+
+
+def _without_password(url: str) -> tuple[str, str]:
+    """The URL as a connection string without its password, and that: arguments of a process are there for all to see."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    known = conninfo_to_dict(url)
+    password = str(known.pop("password", ""))
+    return make_conninfo("", **known), password
 
 
 def _find_psql() -> str:

@@ -26,10 +26,10 @@ class CountingDatabase(Database):
         self.was_asked = asyncio.Event()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
         self.taken += 1
         self.was_asked.set()
-        async with super().connection() as connection:
+        async with super().connection(answer_seconds=answer_seconds) as connection:
             yield connection
 
 

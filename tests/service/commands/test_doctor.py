@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -106,3 +107,15 @@ def test_psql_for_reporting_when_asked_reads_and_cannot_write(pg_server: str, da
     for statement in ("DELETE FROM public.executions", "SELECT input FROM public.executions"):
         refused = agentic("psql", "--reporting", "-c", statement, environment=environment)
         assert "read-only transaction" in refused.stderr or "permission denied" in refused.stderr
+
+
+def test_psql_when_the_url_has_a_password_keeps_it_out_of_its_arguments(tmp_path: Path, database_url: str) -> None:
+    recorder = tmp_path / "psql"
+    recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$*" "$PGPASSWORD"\n')
+    recorder.chmod(0o755)
+    url = database_url.replace("agentic_owner@", "agentic_owner:se%20cret@")
+    done = agentic("psql", "-c", "SELECT 1", environment={"DATABASE_URL": url, "PATH": f"{tmp_path}:/usr/bin:/bin"})
+    arguments, password = done.stdout.splitlines()
+    assert "cret" not in arguments
+    assert "user=agentic_owner" in arguments
+    assert password == "se cret"
