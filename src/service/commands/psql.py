@@ -32,7 +32,7 @@ def command(reporting: bool, arguments: tuple[str, ...]) -> None:
 
 
 def _without_password(url: str) -> tuple[str, str]:
-    """The URL as a connection string without its password, and that: arguments of a process are there for all to see."""
+    """The URL as a connection string without its password, and that: arguments are there for all to see."""
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     known = conninfo_to_dict(url)
