@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 import service
@@ -51,7 +52,10 @@ def upgrade(settings: Settings) -> None:
         with engine.connect() as connection:
             alembic = config()
             alembic.attributes["connection"] = connection
-            command.upgrade(alembic, "head")
+            try:
+                command.upgrade(alembic, "head")
+            except DBAPIError as error:
+                raise error.orig or error from error
         with _connect_as_owner(settings) as connection_for_grants:
             _grant(connection_for_grants, settings)
 
