@@ -26,8 +26,13 @@ def up() -> Iterator[Up]:
 
 
 def run_echo(up: Up, text: str) -> subprocess.CompletedProcess[str]:
+    return run(up, "echo_agent", "echo", "--input", text)
+
+
+def run(up: Up, agent: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`agentic run`, beside `agentic up`."""
     return subprocess.run(
-        [sys.executable, "-m", "service.cli", "run", str(up.access["echo_agent"]), "echo", "--input", text],
+        [sys.executable, "-m", "service.cli", "run", str(up.access[agent]), *arguments],
         env={"AGENTIC_DATA_ROOT": str(up.directory), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -45,6 +50,22 @@ def test_up_when_started_first_makes_a_sample_and_runs_executions(up: Up) -> Non
     assert stat.S_IMODE((up.directory / "cli.json").stat().st_mode) == 0o600
     done = run_echo(up, '{"a": [1, "é"]}')
     assert (done.returncode, done.stdout.split()) == (0, ["{", '"a":', "[", "1,", '"é"', "]", "}"]), done.stderr
+
+
+def test_run_when_the_execution_fails_or_is_refused_says_why_and_exits_1_or_2(up: Up) -> None:
+    up.start()
+    sheet = str(up.directory / "product-sheet.txt")
+    failed = run(up, "agent", "catalog-enrichment", "--input", '{"skus": ["SKU-001"]}', "--file", sheet)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "failed: validation_failed: This script has nothing to say." in failed.stderr
+    for arguments, said in (
+        (["echo", "--input", "[1]"], "input: must be an object"),
+        (["echo", "--input", "{"], "--input is not JSON"),
+        (["nothing"], "'nothing' is unknown"),
+    ):
+        refused = run(up, "echo_agent", *arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert said in refused.stderr
 
 
 def test_up_when_interrupted_stops_everything_and_keeps_the_data(up: Up) -> None:
