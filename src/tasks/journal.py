@@ -12,7 +12,10 @@ from tasks.llm.protocol import Answer, Message
 
 
 class TurnStart(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn about to be asked. `added` are the messages that no earlier turn of the cycle and item had."""
+    """A turn about to be asked. `added` are the messages that no earlier turn of the cycle and item had.
+
+    `strategy` is the rung of the ladder that it asks on, "propose" in the first cycle.
+    """
 
     number: int
     cycle: int
@@ -20,6 +23,7 @@ class TurnStart(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     request_digest: bytes
     added: tuple[Message, ...]
+    strategy: str = "propose"
 
 
 class ToolCallStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,7 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One validator's verdict on one cycle. `issues` are {path, message, hint, narrow} as stored."""
+    """One validator's verdict on one cycle. `issues` are {path, message, hint, narrow, fix} as stored."""
 
     cycle: int
     validator: str
