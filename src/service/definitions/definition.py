@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 
 from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
 from service.definitions.schema import schema_of
+from service.definitions.strategy import PROPOSE, Strategy
 from service.definitions.tools import STOP_EXECUTION, Tool, ToolFunction, as_tool
 from service.definitions.verdicts import Issue, Verdict
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
+Judged = TypeVar("Judged", bound=Callable[..., Any])
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +56,8 @@ class Proposal(Generic[I, O]):
 class Step(Generic[I]):
     """The next turn, when it is decided what the model may do in it.
 
-    `issues` are those of the last cycle about this item, `tool_calls` those of this item in this cycle.
+    `issues` are those of the last cycle about this item, `tool_calls` those of this item in this cycle. `strategy` is
+    the rung that a correction is on.
     """
 
     input: I
@@ -62,6 +65,7 @@ class Step(Generic[I]):
     cycle: int
     issues: Sequence[Issue] = ()
     tool_calls: Sequence[ToolCall] = ()
+    strategy: str = PROPOSE
 
     def called(self, name: str) -> bool:
         """Whether a call of this tool has succeeded in this cycle."""
@@ -80,12 +84,18 @@ class Offer:
     answer_schema: dict[str, Any] | None = None
 
 
+Cost = Literal["cheap", "expensive"]
+Judge = Callable[[Proposal[I, O]], Verdict]
+AsyncJudge = Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]]
+
+
 @dataclass(frozen=True)
 class Validator(Generic[I, O]):
-    """A registered validator and the name that its verdicts carry."""
+    """A registered validator and the name that its verdicts carry. Cheap ones speak before expensive ones."""
 
     name: str
     function: Callable[[Proposal[I, O]], Verdict | Awaitable[Verdict]]
+    cost: Cost = "cheap"
 
 
 class Definition(Generic[I, O]):
@@ -93,8 +103,8 @@ class Definition(Generic[I, O]):
 
     `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
     `corrections` is how often a wrong answer may be corrected, `max_tool_calls` bounds the whole run. `model` is used
-    where the agent names none. `system` replaces the default system message's first part. Raise `version` whenever
-    a run that began with the old code could not go on with the new.
+    where the agent names none. `system` replaces the default system message's first part. `strategy` says how wrong
+    answers are corrected. Raise `version` whenever a run that began with the old code could not go on with the new.
     """
 
     asks: Callable[..., str | Awaitable[str]] | None = None
@@ -119,6 +129,7 @@ class Definition(Generic[I, O]):
         model: str | None = None,
         system: str | None = None,
         examples: Sequence[Example] = (),
+        strategy: Strategy | None = None,
     ) -> None:
         self.key = key
         self.name = name
@@ -135,6 +146,7 @@ class Definition(Generic[I, O]):
         self.model = model
         self.system = system
         self.examples = tuple(examples)
+        self.strategy = strategy or Strategy()
         self.validators: list[Validator[I, O]] = []
 
     def __repr__(self) -> str:
@@ -181,17 +193,30 @@ class Definition(Generic[I, O]):
         return function
 
     @overload
-    def validator(self, function: Callable[[Proposal[I, O]], Verdict], /) -> Callable[[Proposal[I, O]], Verdict]: ...
+    def validator(self, function: Judge[I, O], /) -> Judge[I, O]: ...
 
     @overload
-    def validator(
-        self, function: Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]], /
-    ) -> Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]]: ...
+    def validator(self, function: AsyncJudge[I, O], /) -> AsyncJudge[I, O]: ...
 
-    def validator(self, function: Callable[[Proposal[I, O]], Any], /) -> Callable[[Proposal[I, O]], Any]:
-        """Decorates f(proposal) -> Verdict; a plain def runs in a thread. All speak each cycle, in the file's order."""
-        self.validators.append(Validator(getattr(function, "__name__", repr(function)), function))
-        return function
+    @overload
+    def validator(self, /, *, cost: Cost) -> Callable[[Judged], Judged]: ...
+
+    def validator(self, function: Callable[..., Any] | None = None, /, *, cost: Cost = "cheap") -> Callable[..., Any]:
+        """Decorates f(proposal) -> Verdict; a plain def runs in a thread. All speak each cycle.
+
+        They speak in the file's order, those of `cost="expensive"` after all others.
+        """
+
+        def register(judge: Judged) -> Judged:
+            self.validators.append(Validator(getattr(judge, "__name__", repr(judge)), judge, cost))
+            return judge
+
+        return register if function is None else register(function)
+
+    @property
+    def speaking_order(self) -> list[Validator[I, O]]:
+        """The validators as they speak: cheap before expensive, else in the file's order."""
+        return sorted(self.validators, key=lambda validator: validator.cost == "expensive")
 
     @overload
     def items(
