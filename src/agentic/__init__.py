@@ -17,6 +17,7 @@ from service.definitions.context import (
 )
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
 from service.definitions.failures import Failed, FailureCode, Finished, Outcome
+from service.definitions.limits import Limits
 from service.definitions.strategy import Rung, Strategy
 from service.definitions.tools import Tool, ToolFailed, tool
 from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Verdict
@@ -37,6 +38,7 @@ __all__ = [
     "Input",
     "Issue",
     "Item",
+    "Limits",
     "MemoryDataSet",
     "Offer",
     "Outcome",

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 import msgspec
 
 from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
+from service.definitions.limits import Limits
 from service.definitions.schema import schema_of
 from service.definitions.strategy import PROPOSE, Strategy
 from service.definitions.tools import STOP_EXECUTION, Tool, ToolFunction, as_tool
@@ -16,6 +17,7 @@ from service.definitions.verdicts import Issue, Verdict
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
+Transcript = Literal["answers", "all"]
 Judged = TypeVar("Judged", bound=Callable[..., Any])
 
 
@@ -102,9 +104,11 @@ class Definition(Generic[I, O]):
     """A kind of execution that agents of `agent_type` offer under `key`.
 
     `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
-    `corrections` is how often a wrong answer may be corrected, `max_tool_calls` bounds the whole run. `model` is used
-    where the agent names none. `system` replaces the default system message's first part. `strategy` says how wrong
-    answers are corrected. Raise `version` whenever a run that began with the old code could not go on with the new.
+    `limits` bounds every run; `corrections` and `max_tool_calls` are short for two of them. `model` is used where the
+    agent names none. `system` replaces the default system message's first part. `strategy` says how wrong answers are
+    corrected. `transcript` says what account tokens see of a run: answers, verdicts and names of tools, or all.
+    `explain_with_model` lets the model say in words why no answer was accepted, within the limits.
+    Raise `version` whenever a run that began with the old code could not go on with the new.
     """
 
     asks: Callable[..., str | Awaitable[str]] | None = None
@@ -123,30 +127,30 @@ class Definition(Generic[I, O]):
         description: str | None = None,
         tools: Sequence[Tool | ToolFunction] = (),
         failures: Mapping[str, str] | None = None,
-        corrections: int = 3,
-        max_tool_calls: int = 20,
+        limits: Limits | None = None,
+        corrections: int | None = None,
+        max_tool_calls: int | None = None,
         accepts_files: bool = True,
         model: str | None = None,
         system: str | None = None,
         examples: Sequence[Example] = (),
         strategy: Strategy | None = None,
+        transcript: Transcript = "answers",
+        explain_with_model: bool = False,
     ) -> None:
-        self.key = key
-        self.name = name
+        self.key, self.version = key, version
+        self.name, self.description = name, description
         self.agent_type = agent_type
-        self.input = input
-        self.output = output
-        self.version = version
-        self.description = description
+        self.input, self.output = input, output
         self.tools: tuple[Tool, ...] = tuple(as_tool(given) for given in tools)
         self.failures: dict[str, str] = dict(failures or {})
-        self.corrections = corrections
-        self.max_tool_calls = max_tool_calls
+        self.limits = _limits(limits or Limits(), corrections=corrections, tool_calls=max_tool_calls)
         self.accepts_files = accepts_files
         self.model = model
         self.system = system
         self.examples = tuple(examples)
         self.strategy = strategy or Strategy()
+        self.transcript, self.explain_with_model = transcript, explain_with_model
         self.validators: list[Validator[I, O]] = []
 
     def __repr__(self) -> str:
@@ -156,6 +160,16 @@ class Definition(Generic[I, O]):
     def reference(self) -> str:
         """Key and version in one word, such as echo@1: what workers offer and runs wait for."""
         return f"{self.key}@{self.version}"
+
+    @property
+    def corrections(self) -> int:
+        """How often a wrong answer may be corrected."""
+        return self.limits.corrections
+
+    @property
+    def max_tool_calls(self) -> int:
+        """Tool calls that a whole run may make."""
+        return self.limits.tool_calls
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -246,6 +260,10 @@ class Definition(Generic[I, O]):
         if self.offers is not None:
             return self.offers(step)
         return Offer(tools={**{tool.name: None for tool in self.tools}, STOP_EXECUTION: None})
+
+
+def _limits(limits: Limits, **short: int | None) -> Limits:
+    return msgspec.structs.replace(limits, **{name: value for name, value in short.items() if value is not None})
 
 
 AnyDefinition = Definition[Any, Any]

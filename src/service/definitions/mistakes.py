@@ -41,6 +41,9 @@ def _naming(definition: AnyDefinition) -> Iterator[str]:
         yield f"corrections {definition.corrections!r} must not be negative"
     if definition.max_tool_calls < 0:
         yield f"max_tool_calls {definition.max_tool_calls!r} must not be negative"
+    yield from definition.limits.problems()
+    if definition.transcript not in ("answers", "all"):
+        yield f"transcript {definition.transcript!r} must be 'answers' or 'all'"
 
 
 def _parts(definition: AnyDefinition) -> Iterator[str]:
