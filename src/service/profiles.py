@@ -111,7 +111,7 @@ def _profile(name: str, value: Any) -> ModelProfile:
         "silence_seconds": profile.silence_seconds > 0,
         "max_output_tokens": profile.max_output_tokens > 0,
     }
-    for field, holds in bounds.items():
+    for bound, holds in bounds.items():
         if not holds:
-            raise ValueError(f"profile {name}: {field} must be positive")
+            raise ValueError(f"profile {name}: {bound} must be positive")
     return profile
