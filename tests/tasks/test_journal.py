@@ -12,6 +12,7 @@ from service.database import Database
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
 from service.executions import runtime
 from service.executions.runtime import Claim
+from tasks.budget import Spend
 from tasks.database_journal import LARGEST_REQUEST_BYTES, DatabaseJournal, ToldToStop
 from tasks.journal import LostClaim, RunRecord, ToolCallStart, TurnStart
 from tasks.llm.protocol import Answer, Message, ToolRequest, Usage
@@ -62,7 +63,7 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
 
     async def write(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1, question, item="k"))
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         await journal.start_tool_call(CALL)
         await journal.finish_tool_call(CALL, result='{"b": 2}', succeeded=True)
         await journal.record_verdicts(1, spoken)
@@ -78,7 +79,7 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
         ("second", "retry", None),
         ("third", "reject", "code"),
     ]
-    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}}
+    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}, "fix": None}
     assert record.verdicts[1].issues == (issue,)
 
 
@@ -87,7 +88,7 @@ def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop
         for _ in range(2):  # as after a commit whose reply was lost
             await journal.start_turn(turn(1))
         for _ in range(2):
-            await journal.finish_turn(1, ANSWER)
+            await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         for _ in range(2):
             await journal.start_tool_call(CALL)
         for _ in range(2):
@@ -108,7 +109,7 @@ def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop
 def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim, shop: Shop) -> None:
     async def begin(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1))
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         await journal.start_tool_call(CALL)
         await journal.start_turn(turn(2))
 
@@ -127,7 +128,7 @@ def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim
     "write",
     [
         lambda journal: journal.start_turn(turn(2)),
-        lambda journal: journal.finish_turn(1, ANSWER),
+        lambda journal: journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend()),
         lambda journal: journal.start_tool_call(CALL),
         lambda journal: journal.record_verdicts(1, [Spoken("v", Accept())]),
     ],
@@ -150,7 +151,7 @@ def test_journal_keeps_what_postgresql_refuses_in_text(app: AsApp, held: Claim) 
 
     async def write(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1, Message(role="user", text=odd), item=odd))
-        await journal.finish_turn(1, Answer(text=odd, model=odd))
+        await journal.finish_turn(1, Answer(text=odd, model=odd), spent=Spend(), lost=Spend())
         call = ToolCallStart(turn=1, number=1, call_id=odd, name=odd, arguments=odd, idempotency_key="k")
         await journal.start_tool_call(call)
         await journal.finish_tool_call(call, result='"a\\u0000b"', succeeded=False)
@@ -180,7 +181,7 @@ def test_journal_of_a_worker_told_to_stop_ends_a_step_and_begins_none(app: AsApp
         journal = DatabaseJournal(database, held, is_stopping=lambda: stopping)
         await journal.start_turn(turn(1))
         stopping = True
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         with pytest.raises(ToldToStop):
             await journal.start_tool_call(CALL)
         with pytest.raises(ToldToStop):
