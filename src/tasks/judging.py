@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 
 from service.definitions.definition import AnyDefinition, Proposal, Validator
@@ -136,17 +137,21 @@ def _checked(definition: AnyDefinition, validator: Validator[Any, Any], verdict:
 
 def _issue(name: str, issue: Issue) -> Issue:
     hint = None if issue.hint is None else tidy(issue.hint)
+    message = tidy(issue.message) or f"{name} did not say what is wrong."
+    return Issue(tidy(issue.path), message, hint, _narrow(name, issue.narrow), _fix(name, issue.fix))
+
+
+def _narrow(name: str, narrow: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The schema as the journal would give it back. Raises ValidatorBroke for what is none."""
+    if narrow is None:
+        return None
     try:
-        narrow = None if issue.narrow is None else msgspec.json.decode(msgspec.json.encode(issue.narrow))
+        schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(narrow))
+        if jsonschema_rs.meta.is_valid(schema):
+            return schema
     except (TypeError, ValueError) as error:
         raise ValidatorBroke(f"{name} narrows with something that is no JSON Schema.") from error
-    return Issue(
-        tidy(issue.path),
-        tidy(issue.message) or f"{name} did not say what is wrong.",
-        hint,
-        narrow,
-        _fix(name, issue.fix),
-    )
+    raise ValidatorBroke(f"{name} narrows with something that is no JSON Schema.")
 
 
 def _fix(name: str, fix: Fix | None) -> Fix | None:

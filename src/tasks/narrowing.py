@@ -58,7 +58,7 @@ def narrowed(schema: Schema, path: Path, narrow: Schema, answer: Any) -> Schema:
         inner = _property(form, step)
         held = inner if inner is None else narrowed(inner, rest, narrow, _member(answer, step))
         return schema if held is None or held is inner else _with_property(form, step, held)
-    if form.get("type") == "array" and _is_index(step, len(answer)):
+    if form.get("type") == "array" and isinstance(answer, list) and _is_index(step, len(answer)):
         slots = _slots(form, len(answer))
         slots[int(step)] = narrowed(slots[int(step)], rest, narrow, answer[int(step)])
         return _tuple(form, slots)

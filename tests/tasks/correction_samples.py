@@ -95,14 +95,14 @@ ESCALATING = Strategy(escalate_to="stronger")
 
 
 def run_panel(
-    definition: Definition[Any, Any], panel: Panel, journal: MemoryJournal | None = None, given: object = None
+    definition: Definition[Any, Any], panel: Panel, journal: MemoryJournal | None = None, **options: Any
 ) -> Outcome:
     """One run to its end, with a stronger model at hand, from what the journal holds already."""
     journal = journal or MemoryJournal()
 
     async def whole() -> Outcome:
-        conversation = converse(definition, panel.usual, journal, models=panel.get)
-        return await loop.run(definition, given or {}, conversation, await journal.load())
+        conversation = converse(definition, panel.usual, journal, models=panel.get, **options)
+        return await loop.run(definition, {}, conversation, await journal.load())
 
     return asyncio.run(whole())
 

@@ -201,6 +201,20 @@ def test_narrow_when_all_is_asked_for_again_then_the_schema_holds_each_place() -
     assert schema["properties"]["tags"]["maxItems"] == 2
 
 
+@pytest.mark.parametrize("narrow", [{"properties": []}, {"minLength": "long"}, {"const": object()}, []])
+def test_narrow_when_it_is_no_schema_then_runtime_error_names_the_validator(narrow: Any) -> None:
+    definition = cards()
+
+    @definition.validator
+    def odd(proposal: Proposal[Wish, Card]) -> Verdict:
+        return Retry(Issue("/title", "x", narrow=narrow))
+
+    outcome = run(definition, {}, Telling([RIGHT]))
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "runtime_error"
+    assert "'odd'" in outcome.explanation
+
+
 def by_item() -> Definition[Any, dict[str, Card]]:
     """Two cards, one item each; the title is wrong unless it is long enough."""
     definition = Definition(key="pairs", name="Pairs", agent_type="cards", input=Wish, output=dict[str, Card])
@@ -313,7 +327,15 @@ def test_refusal_when_there_is_a_stronger_model_then_it_is_asked_once_and_kept()
     panel, journal = Panel([REFUSED, WRONG_TITLE, {"title": "Steel bottle"}]), MemoryJournal()
     assert run_panel(cards(strategy=ESCALATING), panel, journal) == Finished(RIGHT, cycles=2)
     assert len(panel.usual.requests) == 1
-    assert strategies(journal) == ["propose", "escalate", "patch"]
+    assert strategies(journal) == ["propose", "propose", "patch"]
+    assert [turn.start.model for turn in journal.turns.values()] == ["scripted", "stronger", "stronger"]
+    assert [message.role for message in journal.turns[2].start.added] == ["system", "user"]
+
+
+def test_refusal_when_a_fallback_is_there_then_that_is_asked() -> None:
+    panel = Panel([REFUSED, RIGHT])
+    assert run_panel(cards(), panel, others=["stronger"]) == Finished(RIGHT, cycles=1)
+    assert (len(panel.usual.requests), len(panel.stronger.requests)) == (1, 1)
 
 
 def test_refusal_when_the_stronger_model_refuses_too_then_validation_failed() -> None:
