@@ -44,6 +44,9 @@ class _Exchange:
         return (*self.opening, *self.said)
 
 
+EXPLAIN = "explain"
+"""The strategy of a turn in which the model says why nothing was accepted."""
+
 Models = Callable[[str], Awaitable[LanguageModel]]
 """A model by its name. Raises ModelError for one that cannot be had."""
 
@@ -161,28 +164,57 @@ class Conversation:
         done = [call for call in self.tool_calls if ask.item is None or call.item == ask.item_key]
         return (*base, *prompt.correction(self._model.profile, ask, self._kept[ask.item_key].values(), done))
 
+    async def explain(self, cycle: int, messages: tuple[Message, ...], *, max_output_tokens: int) -> str:
+        """What the model says to messages of their own, in the last turn of a cycle; "" if it refused or was cut.
+
+        Raises as `answer`.
+        """
+        record, number = self._recorded(cycle, None)
+        if record is None or record.answer is None:
+            request = Request(messages=messages, max_output_tokens=max_output_tokens, turn=number)
+            record = await self._take(request, number, cycle=cycle, item=None, strategy=EXPLAIN, added=messages)
+        answer = record.answer or Answer()
+        return answer.text if answer.finish_reason == "stop" else ""
+
     async def _next_turn(self, exchange: _Exchange) -> TurnRecord:
-        past = self._past[exchange.ask.cycle, exchange.ask.item_key]
-        record = past.popleft() if past else None
+        ask = exchange.ask
+        record, number = self._recorded(ask.cycle, ask.item_key)
         added = exchange.messages[exchange.sent :]
         exchange.sent = len(exchange.messages)
         if record is not None and record.answer is not None:
             return record
-        if record is None:
-            self._last_turn += 1
-        number = record.start.number if record is not None else self._last_turn
-        return await self._ask(exchange, number, added)
-
-    async def _ask(self, exchange: _Exchange, number: int, added: tuple[Message, ...]) -> TurnRecord:
         request = self._request(exchange, number)
+        return await self._take(
+            request, number, cycle=ask.cycle, item=ask.item_key, strategy=ask.strategy, added=added
+        )
+
+    def _recorded(self, cycle: int, item: str | None) -> tuple[TurnRecord | None, int]:
+        """The next turn on record for this, finished or not, and its number; a new number where there is none."""
+        past = self._past[cycle, item]
+        if past:
+            record = past.popleft()
+            return record, record.start.number
+        self._last_turn += 1
+        return None, self._last_turn
+
+    async def _take(
+        self,
+        request: Request,
+        number: int,
+        *,
+        cycle: int,
+        item: str | None,
+        strategy: str,
+        added: tuple[Message, ...],
+    ) -> TurnRecord:
         start = TurnStart(
             number=number,
-            cycle=exchange.ask.cycle,
-            item=exchange.ask.item_key,
+            cycle=cycle,
+            item=item,
             model=self._model.name,
             request_digest=hashlib.sha256(msgspec.json.encode(request)).digest(),
             added=added,
-            strategy=exchange.ask.strategy,
+            strategy=strategy,
         )
         return await take_turn(
             start,

@@ -16,7 +16,7 @@ from service.definitions.failures import MEANINGS, ExitReason, Failed, FailureCo
 from service.definitions.schema import Undecodable, convert, jsonable
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
-from tasks import judging, reading
+from tasks import explaining, judging, reading
 from tasks.asks import Ask, Reply
 from tasks.budget import LimitReached
 from tasks.conversation import Conversation
@@ -40,7 +40,7 @@ async def run(definition: Definition[I, O], input: object, conversation: Convers
     conversation.resume(record.turns)
     course = _Course(definition, typed, conversation, record)
     try:
-        return await course.run()
+        return await explaining.in_words(await course.run(), definition, conversation)
     except ProviderAway:
         raise
     except ModelError as error:

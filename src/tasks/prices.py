@@ -5,6 +5,7 @@ The table is the package genai-prices; it is as new as the package, and nothing 
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 
 from service.profiles import Price
@@ -27,8 +28,13 @@ def cost_of(name: str, usage: Usage, price: Price | None = None) -> Decimal | No
     return _by_table(kind, model, usage) if model else None
 
 
-def load() -> None:
-    """Load the table now, so that the first call does not wait for it."""
+def wants_table(name: str, price: Price | None) -> bool:
+    """Whether the cost is to be found in a table that is not loaded yet."""
+    return price is None and name.partition(":")[0] not in FREE and "genai_prices.data" not in sys.modules
+
+
+def load_table() -> None:
+    """Load the table; it stays."""
     _by_table("openai", "gpt-4o", Usage(input_tokens=1))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from decimal import Decimal
 
 import msgspec
 
@@ -34,7 +33,7 @@ async def take_turn(
     Raises LimitReached where there is no room for the request, or where time ran out under it; ModelError; LostClaim.
     A call that is broken off in any other way keeps its reservation in the journal.
     """
-    cost_of = _cost_of(model)
+    cost_of = await _cost_of(model)
     async with slot(model):
         request, reserved = budget.reserve(request, cost_of)
         start = msgspec.structs.replace(start, reserved=reserved)
@@ -54,11 +53,12 @@ async def take_turn(
     return TurnRecord(start=start, answer=answer, spent=spent + lost)
 
 
-def _cost_of(model: LanguageModel) -> CostOf:
-    def cost_of(usage: Usage) -> Decimal | None:
-        return prices.cost_of(model.name, usage, model.profile.price)
-
-    return cost_of
+async def _cost_of(model: LanguageModel) -> CostOf:
+    """What the model's tokens cost, with the price table at hand: loading it would stop the event loop for a second."""
+    name, price = model.profile.priced_as or model.name, model.profile.price
+    if prices.wants_table(name, price):
+        await asyncio.to_thread(prices.load_table)
+    return lambda usage: prices.cost_of(name, usage, price)
 
 
 async def _in_time(model: LanguageModel, request: Request) -> Answer:

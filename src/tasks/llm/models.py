@@ -159,6 +159,7 @@ def _profile(given: ModelProfile, *, sees: bool) -> Profile:
         sees_images=sees if given.sees_images is None else given.sees_images,
         sees_pdfs=sees if given.sees_pdfs is None else given.sees_pdfs,
         price=given.price,
+        priced_as="" if given.base_url else given.model,
     )
 
 

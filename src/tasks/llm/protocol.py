@@ -97,7 +97,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """How to talk to a model. `item_by_item`: a small model that is asked for one item of the work
     at a time. `prose_feedback`: whether issues are told in words; small models copy such words into their answer.
     `temperatures`: one per cycle, the last one repeated. `sees_images`, `sees_pdfs`: what it can be shown of the
-    execution's files. `price`: what the operator set for a profile, None where a price table is to say."""
+    execution's files. `price`: what the operator set for a profile, None where a price table is to say; there the model
+    is `priced_as`, KIND:MODEL, or as its name where that is empty."""
 
     item_by_item: bool = False
     prose_feedback: bool = True
@@ -106,6 +107,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     sees_images: bool = False
     sees_pdfs: bool = False
     price: Price | None = None
+    priced_as: str = ""
 
 
 NOTHING_SENT = Usage(attempts=0)
