@@ -262,7 +262,7 @@ def _price(runs: Sequence[Run]) -> float:
 async def main() -> None:
     """Every arm over the same cases and seeds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--model", default="simulated", choices=["simulated", "local:smollm2"])
     given = parser.parse_args()
