@@ -14,6 +14,9 @@ from typing import Any
 from service.errors import SetupError
 from service.profiles import Profiles, read_profiles
 
+LONGEST_SHOWN = 60
+"""Characters of a value that is quoted where it cannot be read: a whole document is not, it may hold anything."""
+
 
 def variable(name: str, default: str, doc: str) -> Any:
     """A setting: the environment variable it is read from, its default as written there, and its meaning with unit."""
@@ -125,7 +128,7 @@ class Settings:
         "",
         "Base URL of a server that speaks Anthropic's wire. Empty: the provider's own.",
     )
-    profiles: Profiles = variable(
+    profiles: Profiles = variable(  # noqa: RUF009 - a field, as the others
         "AGENTIC_PROFILES",
         "",
         "Named models for agents to choose from, as JSON or TOML; see Models. Empty: none.",
@@ -238,7 +241,8 @@ class Settings:
             try:
                 read[setting.name] = READERS[str(setting.type)](text)
             except ValueError as error:
-                raise SetupError(f"{name}={text[:200]!r} cannot be read: {error}") from error
+                shown = f"={text!r}" if len(text) <= LONGEST_SHOWN else ""
+                raise SetupError(f"{name}{shown} cannot be read: {error}") from error
         read["profiles"] = read["profiles"].with_keys(lambda name: _given(values, name))
         return cls(**read)
 

@@ -16,7 +16,7 @@ from tasks.llm.transport import total
 log = logging.getLogger(__name__)
 
 LEFT_ALONE_SECONDS = 30.0
-"""How long a provider that was away is not asked, where it did not say itself when it comes back."""
+"""How long a provider that was away is not asked at least; longer where it says so itself."""
 
 
 class FallbackModel:
@@ -70,7 +70,7 @@ class FallbackModel:
         return sorted(self._away_until, key=lambda number: (max(self._away_until[number], now), number))
 
     def _leave_alone(self, number: int, error: ModelError) -> None:
-        away = error.retry_after_seconds or self._left_alone
+        away = max(error.retry_after_seconds or 0.0, self._left_alone)
         self._away_until[number] = asyncio.get_running_loop().time() + away
         log.warning("model provider away", extra={"model": self._models[number].name, "seconds": round(away)})
 
