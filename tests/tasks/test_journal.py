@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from service.database import Database
-from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
+from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Spoken
 from service.executions import runtime
 from service.executions.runtime import Claim
 from tasks.budget import Spend
@@ -57,7 +59,7 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
     question = Message(role="user", text="what is it?")
     spoken = [
         Spoken("first", Accept()),
-        Spoken("second", Retry(Issue("/a", "wrong", hint="right", narrow={"const": 1}))),
+        Spoken("second", Retry(Issue("/a", "wrong", hint="right", narrow={"const": 1}, fix=Fix(None)))),
         Spoken("third", Reject("no", "code")),
     ]
 
@@ -79,7 +81,7 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
         ("second", "retry", None),
         ("third", "reject", "code"),
     ]
-    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}, "fix": None}
+    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}, "fix": {"value": None}}
     assert record.verdicts[1].issues == (issue,)
 
 
@@ -190,3 +192,66 @@ def test_journal_of_a_worker_told_to_stop_ends_a_step_and_begins_none(app: AsApp
 
     record = app.pooled(use)
     assert [(step.answer, step.calls) for step in record.turns] == [(ANSWER, ())]
+
+
+RESERVED = Spend(input_tokens=100, output_tokens=50, cost=Decimal("0.5"), calls=1, is_estimated=True)
+SPENT = Spend(input_tokens=10, cached_tokens=4, output_tokens=3, cost=Decimal("0.05"), calls=1)
+USAGE = "SELECT input_tokens, cached_tokens, output_tokens, cost, calls, is_estimated FROM usage_of(%s)"
+
+
+def usage(shop: Shop, claim: Claim) -> Spend:
+    row = shop.connection.execute(USAGE, (claim.execution_id,)).fetchone()
+    assert row is not None
+    return Spend(**dict(zip(Spend.__struct_fields__, row, strict=True)))
+
+
+def reserving(number: int = 1) -> TurnStart:
+    return msgspec.structs.replace(turn(number), reserved=RESERVED)
+
+
+def test_turn_in_flight_counts_as_it_was_reserved(app: AsApp, held: Claim, shop: Shop) -> None:
+    record = journalled(app, held, lambda journal: journal.start_turn(reserving()))
+    assert record.turns[0].spent == usage(shop, held) == RESERVED
+
+
+def test_turn_that_is_answered_counts_what_it_cost(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(reserving())
+        for _ in range(2):
+            await journal.finish_turn(1, ANSWER, spent=SPENT, lost=Spend())
+
+    assert journalled(app, held, write).turns[0].spent == usage(shop, held) == SPENT
+
+
+def test_turn_repeated_after_a_death_counts_what_was_in_flight_once(app: AsApp, held: Claim, shop: Shop) -> None:
+    journalled(app, held, lambda journal: journal.start_turn(reserving()))
+
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.load()
+        for _ in range(2):  # as after a commit whose reply was lost
+            await journal.start_turn(reserving())
+        assert usage(shop, held) == RESERVED + RESERVED
+        await journal.finish_turn(1, ANSWER, spent=SPENT, lost=RESERVED)
+
+    expected = RESERVED.times(2) + SPENT
+    assert journalled(app, held, write).turns[0].spent == usage(shop, held) == expected
+
+
+def test_turn_that_failed_counts_what_was_lost_and_stays_open(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(reserving())
+        await journal.fail_turn(1, SPENT)
+
+    record = journalled(app, held, write)
+    assert (record.turns[0].answer, record.turns[0].spent, usage(shop, held)) == (None, SPENT, SPENT)
+
+
+def test_cost_that_is_not_known_of_one_turn_is_not_known_of_all(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        for number, cost in ((1, None), (2, Decimal(1))):
+            await journal.start_turn(turn(number))
+            spent = msgspec.structs.replace(SPENT, cost=cost)
+            await journal.finish_turn(number, ANSWER, spent=spent, lost=Spend())
+
+    journalled(app, held, write)
+    assert usage(shop, held).cost is None

@@ -7,7 +7,7 @@ import pytest
 from agentic import Accept, Failed, Finished, Issue, Proposal, Reject, Retry, Verdict
 from service.errors import Unavailable
 from tasks.journal import LostClaim
-from tasks.llm.protocol import Answer, ModelError, Profile
+from tasks.llm.protocol import ModelError, Profile
 from tasks.testing import MemoryJournal
 from tests.tasks.loop_samples import Counts, Order, Telling, counting, run
 
