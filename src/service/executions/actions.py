@@ -16,7 +16,7 @@ from service.agents.store import visible_agent
 from service.bodies import parse_json
 from service.database import Database, Row
 from service.definitions.definition import AnyDefinition
-from service.definitions.limits import lowered
+from service.definitions.limits import Limits, lowered
 from service.definitions.registry import Registry
 from service.definitions.schema import decode
 from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable
@@ -79,8 +79,7 @@ async def start(
     Raises InvalidInput or BadRequest with nothing written; Unavailable if the database cannot say that it was kept.
     """
     definition = choose(asked.execution_key, await offered(database, registry, agent["agent_type"]), registry)
-    input_value = decode(definition.input, _object(asked.input, "input"), root="input")
-    limited = lowered(definition.limits, _object(asked.limits, "limits"))
+    input_value, limited = _judge(definition, asked)
     if asked.files and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
     identified = await files.identify_all(asked.files, limits)
@@ -144,6 +143,23 @@ async def get(database: Database, principal: Principal, execution_id: int) -> Ro
     if row is None:
         raise NotFound
     return row
+
+
+def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits]:
+    """The input and the limits of a run. Raises InvalidInput naming everything that is wrong with either."""
+    errors: list[FieldError] = []
+    input_value, limited = None, definition.limits
+    try:
+        input_value = decode(definition.input, _object(asked.input, "input"), root="input")
+    except InvalidInput as error:
+        errors += error.errors
+    try:
+        limited = lowered(definition.limits, _object(asked.limits, "limits"))
+    except InvalidInput as error:
+        errors += error.errors
+    if errors:
+        raise InvalidInput(errors)
+    return input_value, limited
 
 
 def _object(given: object, name: str) -> dict[str, Any]:
