@@ -10,7 +10,7 @@ import msgspec
 from tasks import prices
 from tasks.budget import Budget, CostOf, spent_in_vain, spent_on
 from tasks.journal import Journal, TurnRecord, TurnStart
-from tasks.llm.protocol import Answer, LanguageModel, ModelError, Request, Usage, slot
+from tasks.llm.protocol import Answer, LanguageModel, ModelError, Request, Usage, slot, who_answered
 
 GRACE_SECONDS = 5.0
 """How much longer than its own limit a model adapter may take before the conversation gives up on it."""
@@ -46,7 +46,7 @@ async def take_turn(
             await journal.fail_turn(start.number, lost)
             budget.check_time()
             raise
-    spent, lost = spent_on(answer, reserved, cost_of)
+    spent, lost = spent_on(answer, reserved, await _cost_of(who_answered(model, answer)))
     budget.add(spent + lost)
     answer = keep(answer)
     await journal.finish_turn(start.number, answer, spent=spent, lost=lost)

@@ -13,7 +13,7 @@ from service.executions import runtime
 from service.executions.runtime import Claim
 from service.executions.waits import count_waits
 from tasks.llm.models import Models
-from tasks.llm.protocol import Answer, LanguageModel, ModelError, ProviderAway, Request, slot
+from tasks.llm.protocol import Answer, LanguageModel, ModelError, ProviderAway, Relaying, Request, slot
 from tasks.outage import outlast
 
 FIRST_WAIT_SECONDS = 30.0
@@ -64,6 +64,10 @@ class PatientModel:
             if seconds is None:
                 raise
             raise ProviderAway(error, resume_in_seconds=seconds) from error
+
+    def named(self, name: str) -> LanguageModel:
+        """The model that answered in place of this one."""
+        return self._model.named(name) if isinstance(self._model, Relaying) else self._model
 
     async def close(self) -> None:
         """The model belongs to the worker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -99,6 +100,18 @@ def test_run_shows_its_files_to_a_model_that_sees_and_records_only_references(ap
     assert recorded is not None
     assert b'"filename":"photo.png"' in recorded[0]
     assert len(recorded[0]) < 2000
+
+
+def test_run_whose_provider_is_away_is_answered_by_the_fallback_at_its_price(app: AsApp, shop: Shop) -> None:
+    shop.accept("any")
+    with serving(OPENAI.refused(503, retry_after_ms="1")) as first, serving(OPENAI.said('{"a": 1}')) as second:
+        main = {"model": "openai:m", "base_url": first.url, "fallback": ["spare"], "price": {"input": 9, "output": 9}}
+        spare = {"model": "openai:m", "base_url": second.url, "price": {"input": 2, "output": 4}}
+        read = type(app.settings).read({"AGENTIC_PROFILES": json.dumps({"main": main, "spare": spare})})
+        run(app, definition(model="main"), profiles=read.profiles)
+    assert outcome(shop)[0] == "finished"
+    million = shop.connection.execute("SELECT cost * 1000000 FROM turns").fetchone()
+    assert million == (7 * 2 + 3 * 4,)
 
 
 def test_patience_grows_follows_the_provider_and_ends() -> None:

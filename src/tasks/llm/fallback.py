@@ -56,10 +56,15 @@ class FallbackModel:
                 self._leave_alone(number, error)
                 soonest = error if soonest is None else _sooner(soonest, error)
             else:
-                return msgspec.structs.replace(answer, usage=total(spent, answer.usage))
+                by = "" if number == 0 else model.name
+                return msgspec.structs.replace(answer, usage=total(spent, answer.usage), answered_by=by)
         assert soonest is not None
         soonest.usage = spent
         raise soonest
+
+    def named(self, name: str) -> LanguageModel:
+        """The one of these models that has the name."""
+        return next(model for model in self._models if model.name == name)
 
     async def close(self) -> None:
         """Nothing of its own is held."""

@@ -84,13 +84,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back: text, or tool calls, or both. `finish_reason` is normalised."""
+    """What came back: text, or tool calls, or both. `finish_reason` is normalised. `model` is the provider's word for
+    it; `answered_by` the name of the model that answered in place of the one that was asked, "" where it did itself."""
 
     text: str = ""
     tool_requests: tuple[ToolRequest, ...] = ()
     finish_reason: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
     usage: Usage = Usage()
     model: str = ""
+    answered_by: str = ""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,3 +181,17 @@ class Gated(Protocol):
 def slot(model: LanguageModel) -> AbstractAsyncContextManager[None]:
     """The model's slot; one that is always free where it has none."""
     return model.slot() if isinstance(model, Gated) else nullcontext()
+
+
+@runtime_checkable
+class Relaying(Protocol):
+    """A model in whose place others may answer."""
+
+    def named(self, name: str) -> LanguageModel:
+        """The one of that name."""
+        ...
+
+
+def who_answered(model: LanguageModel, answer: Answer) -> LanguageModel:
+    """The model that an answer is to be paid to: not always the one that was asked."""
+    return model.named(answer.answered_by) if answer.answered_by and isinstance(model, Relaying) else model

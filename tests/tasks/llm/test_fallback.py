@@ -44,7 +44,7 @@ def test_fallback_when_first_provider_is_away_then_the_next_answers_and_all_atte
     with serving(OPENAI.refused(503, retry_after_ms="1")) as first, serving(ANTHROPIC.said("spare")) as second:
         (answer,) = ask(pair(first, second))
 
-    assert (answer.text, answer.model) == ("spare", "claude-fake")
+    assert (answer.text, answer.model, answer.answered_by) == ("spare", "claude-fake", "spare")
     assert answer.usage == Usage(input_tokens=7, output_tokens=3, attempts=4)
 
 
