@@ -104,6 +104,13 @@ def test_full_when_the_model_takes_no_prose_then_is_passed_over() -> None:
     assert len({request.messages for request in model.requests}) == 1
 
 
+def test_full_when_the_last_answer_could_not_be_read_then_no_older_one_is_shown() -> None:
+    model, journal = Telling([WRONG_TITLE, "prose", RIGHT]), MemoryJournal()
+    run(cards(strategy=Strategy(ladder=("full",))), {}, model, journal)
+    assert strategies(journal) == ["propose", "full", "hint"]
+    assert [message.role for message in model.requests[2].messages] == ["system", "user", "user"]
+
+
 def test_escalate_when_it_is_the_last_correction_then_the_stronger_model_sees_the_answer() -> None:
     panel, journal = Panel([WRONG_TITLE, {"title": "x"}, WRONG_TITLE, RIGHT]), MemoryJournal()
     assert isinstance(run_panel(cards(strategy=ESCALATING), panel, journal), Finished)
@@ -150,6 +157,16 @@ def test_fix_when_all_is_asked_for_again_then_the_fixed_value_is_held_and_shown(
     assert schema is not None
     assert schema["properties"]["price"] == {"const": 9.5}
     assert json.loads(model.requests[1].messages[2].text)["price"] == 9.5
+
+
+def test_fix_when_another_validator_objects_to_what_it_put_there_then_the_model_is_not_held_to_it() -> None:
+    definition = cards(fixes=True, strategy=Strategy(ladder=("hint",)))
+    definition.validator(lambda said: Retry(Issue("/price", "too low")) if said.output.price < 5 else Accept())
+    model = Telling([{**RIGHT, "price": 1.0}, RIGHT])
+    assert isinstance(run(definition, {}, model), Finished)
+    schema = model.requests[1].answer_schema
+    assert schema is not None
+    assert schema["properties"]["price"] == {"type": "number"}
 
 
 def test_fix_when_fixes_undo_each_other_then_the_run_ends_all_the_same() -> None:
@@ -340,10 +357,10 @@ def test_refusal_when_a_fallback_is_there_then_that_is_asked() -> None:
 
 def test_refusal_when_the_stronger_model_refuses_too_then_validation_failed() -> None:
     panel = Panel([REFUSED] * 3)
-    outcome = run_panel(cards(strategy=ESCALATING), panel)
+    outcome = run_panel(cards(strategy=ESCALATING), panel, others=["third"])
     assert isinstance(outcome, Failed)
     assert outcome.code == "validation_failed"
-    assert panel.asked == 2
+    assert (panel.asked, panel.named) == (2, ["stronger"])
 
 
 def test_reject_when_fixes_are_there_too_then_the_run_ends() -> None:
