@@ -265,6 +265,7 @@ async def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--model", default="simulated", choices=["simulated", "local:smollm2"])
+    parser.add_argument("--arm", choices=[arm.name for arm in ARMS], help="only this one")
     given = parser.parse_args()
     model = None if given.model == "simulated" else open_smollm2(max_answer_bytes=1 << 20)
     cases = [(sku, seed) for seed in range(given.first_seed, given.first_seed + given.seeds) for sku in SKUS]
@@ -272,7 +273,8 @@ async def main() -> None:
     click.echo(f"{'strategy':24}{'pass@1..4':24}{'tokens per success':20}{'largest prompt / first':>6}")
     try:
         for arm in ARMS:
-            if model is None or arm.strategy.escalate_to is None:
+            is_wanted = given.arm in (None, arm.name)
+            if is_wanted and (model is None or arm.strategy.escalate_to is None):
                 click.echo(line(arm, [await run_once(arm, sku, seed, model) for sku, seed in cases]))
     finally:
         if model is not None:
