@@ -17,8 +17,10 @@ from service.definitions.context import (
 )
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
 from service.definitions.failures import Failed, FailureCode, Finished, Outcome
+from service.definitions.limits import Limits
+from service.definitions.strategy import Rung, Strategy
 from service.definitions.tools import Tool, ToolFailed, tool
-from service.definitions.verdicts import Accept, Issue, Reject, Retry, Verdict
+from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Verdict
 
 if TYPE_CHECKING:
     from tasks.testing import MemoryDataSet, Played, play, play_async
@@ -32,9 +34,11 @@ __all__ = [
     "Failed",
     "FailureCode",
     "Finished",
+    "Fix",
     "Input",
     "Issue",
     "Item",
+    "Limits",
     "MemoryDataSet",
     "Offer",
     "Outcome",
@@ -45,7 +49,9 @@ __all__ = [
     "Reject",
     "Retry",
     "RunContext",
+    "Rung",
     "Step",
+    "Strategy",
     "Tool",
     "ToolCall",
     "ToolContext",

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SetupError
+from service.profiles import Profiles, read_profiles
+
+LONGEST_SHOWN = 60
+"""Characters of a value that is quoted where it cannot be read: a whole document is not, it may hold anything."""
 
 
 def variable(name: str, default: str, doc: str) -> Any:
@@ -114,6 +118,31 @@ class Settings:
         "",
         "Base URL of an OpenAI-compatible server. Empty: the provider's own.",
     )
+    anthropic_api_key: str = variable(
+        "ANTHROPIC_API_KEY",
+        "",
+        "Key for models named anthropic:…; never used unless a model names it.",
+    )
+    anthropic_base_url: str = variable(
+        "ANTHROPIC_BASE_URL",
+        "",
+        "Base URL of a server that speaks Anthropic's wire. Empty: the provider's own.",
+    )
+    profiles: Profiles = variable(  # noqa: RUF009 - a field, as the others
+        "AGENTIC_PROFILES",
+        "",
+        "Named models for agents to choose from, as JSON or TOML; see Models. Empty: none.",
+    )
+    max_shown_bytes: int = variable(
+        "AGENTIC_MAX_SHOWN_BYTES",
+        "20971520",
+        "Bytes of images and PDFs that one request to a model may carry; the rest is named to it, not shown.",
+    )
+    provider_waits: int = variable(
+        "AGENTIC_PROVIDER_WAITS",
+        "8",
+        "Times that a run whose model provider is away gives up its slot and waits before it fails.",
+    )
     turn_seconds: float = variable(
         "AGENTIC_TURN_SECONDS",
         "120",
@@ -212,7 +241,9 @@ class Settings:
             try:
                 read[setting.name] = READERS[str(setting.type)](text)
             except ValueError as error:
-                raise SetupError(f"{name}={text!r} cannot be read: {error}") from error
+                shown = f"={text!r}" if len(text) <= LONGEST_SHOWN else ""
+                raise SetupError(f"{name}{shown} cannot be read: {error}") from error
+        read["profiles"] = read["profiles"].with_keys(lambda name: _given(values, name))
         return cls(**read)
 
 
@@ -246,4 +277,5 @@ READERS: dict[str, Callable[[str], object]] = {
     "float": float,
     "bool": _read_bool,
     "tuple[str, ...]": _read_names,
+    "Profiles": read_profiles,
 }

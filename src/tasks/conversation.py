@@ -9,60 +9,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from service.definitions.context import RunContext, ToolCall
-from service.definitions.definition import AnyDefinition, Item, Offer, Step
-from service.definitions.failures import FailureCode
+from service.definitions.definition import AnyDefinition, Offer, Step
 from service.definitions.schema import schema_of
 from service.definitions.tools import STOP_EXECUTION
-from service.definitions.verdicts import Issue
 from tasks import prompt
+from tasks.asks import Ask, Reply
+from tasks.budget import Budget
 from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
-from tasks.llm.protocol import Answer, LanguageModel, Message, ModelError, Profile, Request, ToolRequest
+from tasks.llm.protocol import Answer, LanguageModel, Message, Profile, Request, ToolRequest
 from tasks.storable import clean
 from tasks.toolbox import Called, Toolbox, read_arguments, stop_reason
-
-GRACE_SECONDS = 5.0
-"""How much longer than its own limit a model adapter may take before the conversation gives up on it."""
-
-
-class LimitReached(Exception):
-    """The run used up what it may; `code` is the failure code it ends with."""
-
-    def __init__(self, code: FailureCode, explanation: str) -> None:
-        super().__init__(explanation)
-        self.code = code
-        self.explanation = explanation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What an answer is wanted for: the whole work or one item of it, in one cycle."""
-
-    input: Any
-    instructions: str
-    item: Item | None = None
-    cycle: int = 1
-    issues: Sequence[Issue] = ()
-
-    @property
-    def item_key(self) -> str | None:
-        """The item's key, None for all of the work."""
-        return self.item.key if self.item else None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the model ended with: the text of an answer, or the reason why it stopped the execution."""
-
-    text: str = ""
-    finish_reason: str = "stop"
-    stopped: str | None = None
+from tasks.turn import take_turn
 
 
 @dataclass
@@ -80,8 +44,19 @@ class _Exchange:
         return (*self.opening, *self.said)
 
 
+EXPLAIN = "explain"
+"""The strategy of a turn in which the model says why nothing was accepted."""
+
+Models = Callable[[str], Awaitable[LanguageModel]]
+"""A model by its name. Raises ModelError for one that cannot be had."""
+
+
 class Conversation:
-    """One run's talk with a model. `max_answer_bytes` bounds what is kept of an answer and of a tool's result."""
+    """One run's talk with a model. `max_answer_bytes` bounds what is kept of an answer and of a tool's result.
+
+    `models` gives the stronger model that a strategy names; without it no correction escalates. `others` are the names
+    of further models that may be asked what this one refuses.
+    """
 
     def __init__(
         self,
@@ -92,7 +67,9 @@ class Conversation:
         context: RunContext,
         toolbox: Toolbox | None = None,
         max_answer_bytes: int = 1 << 20,
-        turn_seconds: float = 120.0,
+        budget: Budget | None = None,
+        models: Models | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self.context = context
         self.journal = journal
@@ -100,31 +77,49 @@ class Conversation:
         self.tool_calls: list[ToolCall] = []
         self._definition = definition
         self._model = model
+        self._usual = model
+        self._models = models
+        self._others = others
+        self._was_refused = False
+        self._room = 1
         self._toolbox = toolbox or Toolbox(definition, context, max_result_bytes=max_answer_bytes)
-        self._turn_seconds = turn_seconds
+        self.budget = budget or Budget(definition.limits)
         self._output_schema = schema_of(definition.output, titles=False)
         self._past: defaultdict[tuple[int, str | None], deque[TurnRecord]] = defaultdict(deque)
         self._last_turn = 0
-        self._calls_made = 0
         self._kept: defaultdict[str | None, dict[str, tuple[ToolRequest, str]]] = defaultdict(dict)
 
     @property
     def profile(self) -> Profile:
         """How the model likes to be asked."""
-        return self._model.profile
+        return self._usual.profile
+
+    @property
+    def can_escalate(self) -> bool:
+        """Whether there is a stronger model to ask."""
+        stronger = self._definition.strategy.escalate_to
+        return self._models is not None and stronger is not None and stronger != self._usual.name
 
     def resume(self, turns: Sequence[TurnRecord]) -> None:
         """Take over what an earlier worker journalled; to be called once, before the first answer."""
         for turn in turns:
             self._past[turn.start.cycle, turn.start.item].append(turn)
             self._last_turn = max(self._last_turn, turn.start.number)
+            self.budget.add(turn.spent)
 
     async def answer(self, ask: Ask) -> Reply:
         """The model's answer to an ask. Raises ModelError, LimitReached and LostClaim."""
+        self._model = await self._stronger() if ask.strategy == "escalate" else self._usual
         exchange = _Exchange(ask, self._opening(ask))
         while True:
             turn = await self._next_turn(exchange)
             answer = turn.answer or Answer()
+            if self._takes_more_room(answer):
+                continue
+            if answer.finish_reason == "refusal":
+                if await self._turns_to_another(exchange):
+                    continue
+                return Reply(refused=answer.text)
             if not answer.tool_requests:
                 return Reply(answer.text, answer.finish_reason)
             await self._call_tools(exchange, turn, answer)
@@ -132,74 +127,138 @@ class Conversation:
             if stops:
                 return Reply(stopped=stops[0])
 
+    async def _stronger(self) -> LanguageModel:
+        name = self._definition.strategy.escalate_to
+        return self._usual if self._models is None or name is None else await self._models(name)
+
+    def _takes_more_room(self, answer: Answer) -> bool:
+        """Whether an answer that was cut is asked for again with twice the tokens: once in a run.
+
+        What is cut after that, or was cut by us because it is too large to keep, is an answer to be corrected.
+        """
+        was_cut = answer.finish_reason == "length" and not self._is_full(answer)
+        if not was_cut or self._room > 1:
+            return False
+        self._room = 2
+        return True
+
+    async def _turns_to_another(self, exchange: _Exchange) -> bool:
+        """Whether what one model refused is asked of another, which then stays: once in a run.
+
+        That is the one that corrections escalate to, else the first that stands in for the model when it is away.
+        """
+        names = (self._definition.strategy.escalate_to, *self._others)
+        left = [name for name in names if name is not None and name != self._model.name]
+        if self._was_refused or self._models is None or not left:
+            return False
+        self._was_refused = True
+        self._model = self._usual = await self._models(left[0])
+        exchange.opening = self._opening(exchange.ask)
+        exchange.sent = 0
+        return True
+
     def _opening(self, ask: Ask) -> tuple[Message, ...]:
-        messages = list(prompt.base(self._definition, self.profile, ask.instructions))
-        if ask.cycle > 1:
-            messages += prompt.kept(self._kept[ask.item_key].values())
-            if self.profile.prose_feedback and ask.issues:
-                done = [call for call in self.tool_calls if ask.item is None or call.item == ask.item_key]
-                messages.append(prompt.feedback(ask.issues, done))
-        return tuple(messages)
+        base = prompt.base(self._definition, self._model.profile, ask.instructions, self.context.files)
+        if ask.cycle == 1:
+            return base
+        done = [call for call in self.tool_calls if ask.item is None or call.item == ask.item_key]
+        return (*base, *prompt.correction(self._model.profile, ask, self._kept[ask.item_key].values(), done))
+
+    async def explain(self, cycle: int, messages: tuple[Message, ...], *, max_output_tokens: int) -> str:
+        """What the model says to messages of their own, in the last turn of a cycle; "" if it refused or was cut.
+
+        Raises as `answer`.
+        """
+        record, number = self._recorded(cycle, None)
+        if record is None or record.answer is None:
+            request = Request(messages=messages, max_output_tokens=max_output_tokens, turn=number)
+            record = await self._take(request, number, cycle=cycle, item=None, strategy=EXPLAIN, added=messages)
+        answer = record.answer or Answer()
+        return answer.text if answer.finish_reason == "stop" else ""
 
     async def _next_turn(self, exchange: _Exchange) -> TurnRecord:
-        past = self._past[exchange.ask.cycle, exchange.ask.item_key]
-        record = past.popleft() if past else None
+        ask = exchange.ask
+        record, number = self._recorded(ask.cycle, ask.item_key)
         added = exchange.messages[exchange.sent :]
         exchange.sent = len(exchange.messages)
         if record is not None and record.answer is not None:
             return record
-        if record is None:
-            self._last_turn += 1
-        number = record.start.number if record is not None else self._last_turn
-        return await self._ask(exchange, number, added)
-
-    async def _ask(self, exchange: _Exchange, number: int, added: tuple[Message, ...]) -> TurnRecord:
         request = self._request(exchange, number)
+        return await self._take(
+            request, number, cycle=ask.cycle, item=ask.item_key, strategy=ask.strategy, added=added
+        )
+
+    def _recorded(self, cycle: int, item: str | None) -> tuple[TurnRecord | None, int]:
+        """The next turn on record for this, finished or not, and its number; a new number where there is none."""
+        past = self._past[cycle, item]
+        if past:
+            record = past.popleft()
+            return record, record.start.number
+        self._last_turn += 1
+        return None, self._last_turn
+
+    async def _take(
+        self,
+        request: Request,
+        number: int,
+        *,
+        cycle: int,
+        item: str | None,
+        strategy: str,
+        added: tuple[Message, ...],
+    ) -> TurnRecord:
         start = TurnStart(
             number=number,
-            cycle=exchange.ask.cycle,
-            item=exchange.ask.item_key,
+            cycle=cycle,
+            item=item,
             model=self._model.name,
             request_digest=hashlib.sha256(msgspec.json.encode(request)).digest(),
             added=added,
+            strategy=strategy,
         )
-        await self.journal.start_turn(start)
-        answer = self._capped(_utf8(await self._answer_in_time(request)))
-        await self.journal.finish_turn(number, answer)
-        return TurnRecord(start=start, answer=answer)
-
-    async def _answer_in_time(self, request: Request) -> Answer:
-        try:
-            async with asyncio.timeout(request.timeout_seconds + GRACE_SECONDS):
-                return await self._model.ask(request)
-        except TimeoutError as error:
-            raise ModelError(
-                f"The model did not answer within {request.timeout_seconds:g} seconds.", retryable=True
-            ) from error
+        return await take_turn(
+            start,
+            request,
+            model=self._model,
+            journal=self.journal,
+            budget=self.budget,
+            keep=lambda answer: self._capped(_utf8(answer)),
+        )
 
     def _request(self, exchange: _Exchange, number: int) -> Request:
         offer = self._offer(exchange)
         cycle = exchange.ask.cycle
-        warmth = self.profile.temperatures
+        profile = self._model.profile
+        warmth = profile.temperatures
         return Request(
             messages=exchange.messages,
             tools=self._toolbox.offers(offer.tools),
-            answer_schema=self._answer_schema(exchange.ask, offer) if offer.answer else None,
-            max_output_tokens=self.profile.max_output_tokens,
+            answer_schema=self._answer_schema(exchange.ask, offer),
+            max_output_tokens=profile.max_output_tokens * self._room,
             temperature=warmth[min(cycle, len(warmth)) - 1] if warmth else None,
             seed=self.context.execution_id * 1000 + number,
-            timeout_seconds=self._turn_seconds,
             turn=number,
         )
 
     def _offer(self, exchange: _Exchange) -> Offer:
         ask = exchange.ask
         return self._definition.next_offer(
-            Step(input=ask.input, item=ask.item, cycle=ask.cycle, issues=ask.issues, tool_calls=tuple(exchange.calls))
+            Step(
+                input=ask.input,
+                item=ask.item,
+                cycle=ask.cycle,
+                issues=ask.issues,
+                tool_calls=tuple(exchange.calls),
+                strategy=ask.strategy,
+            )
         )
 
-    def _answer_schema(self, ask: Ask, offer: Offer) -> dict[str, Any]:
-        return offer.answer_schema or prompt.answer_schema(self._output_schema, ask.item)
+    def _answer_schema(self, ask: Ask, offer: Offer) -> dict[str, Any] | None:
+        return prompt.answer_schema(offer.answer_schema or self._output_schema, ask) if offer.answer else None
+
+    def _is_full(self, answer: Answer) -> bool:
+        """Whether _capped cut the answer, but for the bytes of one character."""
+        return len(answer.text.encode(errors="replace")) > self.max_answer_bytes - 4
 
     def _capped(self, answer: Answer) -> Answer:
         """The answer with everything beyond max_answer_bytes cut off, which then counts as cut by length."""
@@ -214,7 +273,7 @@ class Conversation:
         return msgspec.structs.replace(answer, text=text, tool_requests=(), finish_reason="length")
 
     async def _call_tools(self, exchange: _Exchange, turn: TurnRecord, answer: Answer) -> None:
-        self._count(answer.tool_requests)
+        self.budget.use_tools([request.name for request in answer.tool_requests if stop_reason(request) is None])
         starts = [self._call_start(turn, number, request) for number, request in enumerate(answer.tool_requests, 1)]
         finished = {record.start.number: record for record in turn.calls if record.result is not None}
         for start in starts:
@@ -228,18 +287,8 @@ class Conversation:
         )
         exchange.said.append(prompt.assistant(answer))
         for request, result in zip(answer.tool_requests, called, strict=True):
-            exchange.said.append(prompt.tool_result(request, result.result))
+            exchange.said.append(prompt.tool_result(request, result.result, self._model.profile))
             self._remember(exchange, request, result)
-
-    def _count(self, requests: Sequence[ToolRequest]) -> None:
-        most = self._definition.max_tool_calls
-        self._calls_made += sum(stop_reason(request) is None for request in requests)
-        if self._calls_made > most:
-            names = ", ".join(sorted({request.name[:100] for request in requests})[:5])
-            raise LimitReached(
-                FailureCode.TOOL_CALLS_EXCEEDED,
-                f"The model asked for more than the {most} tool calls that one execution may make; last: {names}.",
-            )
 
     def _call_start(self, turn: TurnRecord, number: int, request: ToolRequest) -> ToolCallStart:
         return ToolCallStart(

@@ -12,6 +12,7 @@ from service.conversations import journal_store
 from service.database import Connection, Database
 from service.definitions.verdicts import Issue, Reject, Retry, Spoken
 from service.executions.runtime import Claim
+from tasks.budget import Spend
 from tasks.journal import LostClaim, RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
 from tasks.llm.protocol import Answer, Message
 from tasks.outage import outlast
@@ -33,6 +34,7 @@ class DatabaseJournal:
         self._claim = claim
         self._is_stopping = is_stopping
         self._turn_attempts: dict[int, int] = {}
+        self._lost: defaultdict[int, Spend] = defaultdict(Spend)
         self._call_attempts: dict[tuple[int, int], int] = {}
 
     async def load(self) -> RunRecord:
@@ -43,14 +45,19 @@ class DatabaseJournal:
 
         rows = await outlast(self._database, read)
         self._turn_attempts = {row["number"]: row["attempts"] for row in rows.turns}
+        self._lost = defaultdict(Spend, {row["number"]: _lost(row) for row in rows.turns})
         self._call_attempts = {(row["turn"], row["number"]): row["attempts"] for row in rows.tool_calls}
         return _record(rows)
 
     async def start_turn(self, turn: TurnStart) -> None:
-        """Attempts are counted from what was loaded, so that repeating this statement counts nothing."""
+        """Attempts and losses are counted from what was loaded, so that repeating this statement counts nothing."""
         self._leave_if_stopping()
         values = {
-            "number": turn.number,
+            **_settled(turn.number, self._lost[turn.number]),
+            "reserved_input_tokens": turn.reserved.input_tokens,
+            "reserved_output_tokens": turn.reserved.output_tokens,
+            "reserved_cost": turn.reserved.cost,
+            "strategy": turn.strategy,
             "cycle": turn.cycle,
             "item": None if turn.item is None else clean_text(turn.item),
             "model": turn.model,
@@ -60,17 +67,26 @@ class DatabaseJournal:
         }
         await self._write(journal_store.START_TURN, values)
 
-    async def finish_turn(self, number: int, answer: Answer) -> None:
+    async def finish_turn(self, number: int, answer: Answer, *, spent: Spend, lost: Spend) -> None:
         """The whole answer is kept: a resumed run goes on from it without asking the model again."""
+        lost_in_all = self._lost[number] + lost
         values = {
-            "number": number,
+            **_settled(number, lost_in_all),
             "answer": _encode(answer),
             "finish_reason": answer.finish_reason,
-            "input_tokens": answer.usage.input_tokens,
-            "cached_tokens": answer.usage.cached_tokens,
-            "output_tokens": answer.usage.output_tokens,
+            "input_tokens": spent.input_tokens,
+            "cached_tokens": spent.cached_tokens,
+            "output_tokens": spent.output_tokens,
+            "cost": spent.cost,
+            "calls": lost_in_all.calls + spent.calls,
+            "is_estimated": lost_in_all.is_estimated or spent.is_estimated,
         }
         await self._write(journal_store.FINISH_TURN, values)
+
+    async def fail_turn(self, number: int, lost: Spend) -> None:
+        """The turn stays open, with what was lost on it so far."""
+        self._lost[number] += lost
+        await self._write(journal_store.FAIL_TURN, _settled(number, self._lost[number]))
 
     async def start_tool_call(self, call: ToolCallStart) -> None:
         """Written before the tool runs, so that a tool that kills its worker is known by name."""
@@ -118,6 +134,31 @@ class DatabaseJournal:
             raise ToldToStop
 
 
+def _settled(number: int, lost: Spend) -> dict[str, Any]:
+    return {
+        "number": number,
+        "lost_input_tokens": lost.input_tokens,
+        "lost_cached_tokens": lost.cached_tokens,
+        "lost_output_tokens": lost.output_tokens,
+        "lost_cost": lost.cost,
+        "calls": lost.calls,
+        "is_estimated": lost.is_estimated,
+    }
+
+
+def _lost(row: dict[str, Any]) -> Spend:
+    """What a turn cost beside its answer. What was in flight when a worker died counts as it was reserved."""
+    in_flight = row["reserved_output_tokens"] > 0
+    return Spend(
+        input_tokens=row["lost_input_tokens"] + row["reserved_input_tokens"],
+        cached_tokens=row["lost_cached_tokens"],
+        output_tokens=row["lost_output_tokens"] + row["reserved_output_tokens"],
+        cost=None if None in (row["lost_cost"], row["reserved_cost"]) else row["lost_cost"] + row["reserved_cost"],
+        calls=row["calls"] + in_flight,
+        is_estimated=row["is_estimated"] or in_flight,
+    )
+
+
 def _encode(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
@@ -155,6 +196,7 @@ def _issue(issue: Issue) -> dict[str, Any]:
         "message": issue.message,
         "hint": issue.hint,
         "narrow": None if issue.narrow is None else dict(issue.narrow),
+        "fix": None if issue.fix is None else {"value": issue.fix.value},
     }
 
 
@@ -176,9 +218,22 @@ def _turn(row: dict[str, Any], calls: tuple[ToolCallRecord, ...]) -> TurnRecord:
         model=row["model"],
         request_digest=row["request_digest"],
         added=msgspec.json.decode(row["request"], type=tuple[Message, ...]),
+        strategy=row["strategy"],
     )
     answer = None if row["answer"] is None else msgspec.json.decode(row["answer"], type=Answer)
-    return TurnRecord(start=start, answer=answer, calls=calls)
+    return TurnRecord(start=start, answer=answer, calls=calls, spent=_lost(row) + _spent(row))
+
+
+def _spent(row: dict[str, Any]) -> Spend:
+    """What the answer cost; its requests are counted with the lost ones."""
+    if row["answer"] is None:
+        return Spend()
+    return Spend(
+        input_tokens=row["input_tokens"] or 0,
+        cached_tokens=row["cached_tokens"] or 0,
+        output_tokens=row["output_tokens"] or 0,
+        cost=row["cost"],
+    )
 
 
 def _call(row: dict[str, Any]) -> ToolCallRecord:

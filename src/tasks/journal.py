@@ -7,12 +7,18 @@ from typing import Any, Protocol
 
 import msgspec
 
+from service.definitions.strategy import PROPOSE
 from service.definitions.verdicts import Spoken
+from tasks.budget import Spend
 from tasks.llm.protocol import Answer, Message
 
 
 class TurnStart(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn about to be asked. `added` are the messages that no earlier turn of the cycle and item had."""
+    """A turn about to be asked. `added` are the messages that no earlier turn of the cycle and item had.
+
+    `strategy` is the rung of the ladder that it asks on, "propose" in the first cycle. `reserved` is the most that the
+    call can cost.
+    """
 
     number: int
     cycle: int
@@ -20,6 +26,8 @@ class TurnStart(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     request_digest: bytes
     added: tuple[Message, ...]
+    strategy: str = PROPOSE
+    reserved: Spend = Spend()
 
 
 class ToolCallStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +50,19 @@ class ToolCallRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A journalled turn. `answer` is None where the worker died while the model worked."""
+    """A journalled turn. `answer` is None where the worker died while the model worked, or the model failed.
+
+    `spent` is everything that the turn cost so far; a call whose end nobody saw counts as it was reserved.
+    """
 
     start: TurnStart
     answer: Answer | None = None
     calls: tuple[ToolCallRecord, ...] = ()
+    spent: Spend = Spend()
 
 
 class VerdictRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One validator's verdict on one cycle. `issues` are {path, message, hint, narrow} as stored."""
+    """One validator's verdict on one cycle. `issues` are {path, message, hint, narrow, fix} as stored."""
 
     cycle: int
     validator: str
@@ -75,13 +87,17 @@ class Journal(Protocol):
     """Each method is one short transaction, fenced by worker and epoch; any may raise LostClaim.
 
     start_turn and start_tool_call of a number that exists count an attempt; the other methods are safe to repeat.
+    What a turn cost is `spent` on its answer and `lost` on requests that got none; fail_turn ends a request, not
+    the turn: it can be started again.
     """
 
     async def load(self) -> RunRecord: ...
 
     async def start_turn(self, turn: TurnStart) -> None: ...
 
-    async def finish_turn(self, number: int, answer: Answer) -> None: ...
+    async def finish_turn(self, number: int, answer: Answer, *, spent: Spend, lost: Spend) -> None: ...
+
+    async def fail_turn(self, number: int, lost: Spend) -> None: ...
 
     async def start_tool_call(self, call: ToolCallStart) -> None: ...
 

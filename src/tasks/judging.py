@@ -6,22 +6,29 @@ import asyncio
 import inspect
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 
 from service.definitions.definition import AnyDefinition, Proposal, Validator
 from service.definitions.failures import FailureCode
+from service.definitions.schema import is_clean
 from service.definitions.tools import STOP_EXECUTION
-from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken, Verdict
+from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Spoken, Verdict
 from service.errors import Unavailable
+from tasks.asks import Reply
 from tasks.journal import LostClaim, VerdictRecord
 
 log = logging.getLogger(__name__)
 
 OUTPUT = "output"
 """The built-in validator that an answer decodes into the output type; the others speak only when it accepts."""
+
+REFUSAL = "refusal"
+"""Whose verdict it is that the model refused to answer."""
 
 VALIDATOR_SECONDS = 60.0
 MAX_EXPLANATION = 2000
@@ -34,9 +41,9 @@ class ValidatorBroke(Exception):
 
 
 async def speak(definition: AnyDefinition, proposal: Proposal[Any, Any]) -> list[Spoken]:
-    """The verdicts of all validators, in the order of the file. Raises ValidatorBroke naming the first that cannot."""
+    """The verdicts of all validators, cheap before expensive. Raises ValidatorBroke naming the first that cannot."""
     spoken = [Spoken(OUTPUT, Accept())]
-    for validator in definition.validators:
+    for validator in definition.speaking_order:
         verdict = await _verdict(definition, validator, proposal)
         spoken.append(Spoken(validator.name, _checked(definition, validator, verdict)))
     return spoken
@@ -47,9 +54,14 @@ def undecodable(issues: Sequence[Issue]) -> Spoken:
     return Spoken(OUTPUT, Retry(*issues[:MAX_ISSUES]))
 
 
-def stopped(reason: str) -> Spoken:
-    """The verdict when the model gave up by calling stop_execution."""
-    return Spoken(STOP_EXECUTION, Reject(tidy(reason)))
+def ended(reply: Reply) -> Spoken | None:
+    """The verdict when the model gave up by calling stop_execution, or refused; None for a reply to be read."""
+    if reply.stopped is not None:
+        return Spoken(STOP_EXECUTION, Reject(tidy(reply.stopped)))
+    if reply.refused is not None:
+        said = tidy(reply.refused) or "It gave no reason."
+        return Spoken(REFUSAL, Reject(tidy(f"The model refused to answer: {said}")))
+    return None
 
 
 def by_cycle(records: Iterable[VerdictRecord]) -> dict[int, list[Spoken]]:
@@ -60,10 +72,27 @@ def by_cycle(records: Iterable[VerdictRecord]) -> dict[int, list[Spoken]]:
     return dict(cycles)
 
 
-def max_retries_explanation(cycle: int, spoken: Sequence[Spoken]) -> str:
-    """Why the last answer still failed: per validator the number of its issues and the first of them."""
+@dataclass(frozen=True)
+class Attempt:
+    """A rejected answer as the verdicts on it show it."""
+
+    cycle: int
+    spoken: Sequence[Spoken]
+
+    @property
+    def distance(self) -> tuple[bool, int]:
+        """How far from accepted it was, to compare: one that could not be read is farther than any that could."""
+        issues = sum(len(said.verdict.issues) for said in self.spoken if isinstance(said.verdict, Retry))
+        is_unread = any(said.validator == OUTPUT and isinstance(said.verdict, Retry) for said in self.spoken)
+        return is_unread, issues
+
+
+def max_retries_explanation(cycle: int, best: Attempt) -> str:
+    """Why even the best answer failed: per validator the number of its issues and the first of them."""
     parts = [f"No answer was accepted within {cycle} cycle{'s' if cycle > 1 else ''}."]
-    for said in spoken:
+    if best.cycle != cycle:
+        parts.append(f"The best was that of cycle {best.cycle}:")
+    for said in best.spoken:
         if isinstance(said.verdict, Retry):
             count = len(said.verdict.issues)
             first = said.verdict.issues[0]
@@ -108,11 +137,33 @@ def _checked(definition: AnyDefinition, validator: Validator[Any, Any], verdict:
 
 def _issue(name: str, issue: Issue) -> Issue:
     hint = None if issue.hint is None else tidy(issue.hint)
+    message = tidy(issue.message) or f"{name} did not say what is wrong."
+    return Issue(tidy(issue.path), message, hint, _narrow(name, issue.narrow), _fix(name, issue.fix))
+
+
+def _narrow(name: str, narrow: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The schema as the journal would give it back. Raises ValidatorBroke for what is none."""
+    if narrow is None:
+        return None
     try:
-        narrow = None if issue.narrow is None else msgspec.json.decode(msgspec.json.encode(issue.narrow))
+        schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(narrow))
+        if jsonschema_rs.meta.is_valid(schema):
+            return schema
     except (TypeError, ValueError) as error:
         raise ValidatorBroke(f"{name} narrows with something that is no JSON Schema.") from error
-    return Issue(tidy(issue.path), tidy(issue.message) or f"{name} did not say what is wrong.", hint, narrow)
+    raise ValidatorBroke(f"{name} narrows with something that is no JSON Schema.")
+
+
+def _fix(name: str, fix: Fix | None) -> Fix | None:
+    """The fix as the journal would give it back. Raises ValidatorBroke for a value that an answer cannot hold."""
+    if fix is None:
+        return None
+    if not is_clean(fix.value):
+        raise ValidatorBroke(f"{name} fixes with a value that cannot be stored.")
+    try:
+        return Fix(msgspec.json.decode(msgspec.json.encode(fix.value)))
+    except (TypeError, ValueError) as error:
+        raise ValidatorBroke(f"{name} fixes with a value that JSON does not have.") from error
 
 
 def _restored(record: VerdictRecord) -> Verdict:
@@ -120,14 +171,20 @@ def _restored(record: VerdictRecord) -> Verdict:
         case "accept":
             return Accept()
         case "retry":
-            return Retry(
-                *(
-                    Issue(stored["path"], stored["message"], stored.get("hint"), stored.get("narrow"))
-                    for stored in record.issues
-                )
-            )
+            return Retry(*map(_restored_issue, record.issues))
         case _:
             return Reject(record.explanation or "The answer was rejected.", record.code)
+
+
+def _restored_issue(stored: Mapping[str, Any]) -> Issue:
+    fix = stored.get("fix")
+    return Issue(
+        stored["path"],
+        stored["message"],
+        stored.get("hint"),
+        stored.get("narrow"),
+        None if fix is None else Fix(fix["value"]),
+    )
 
 
 def tidy(text: str) -> str:

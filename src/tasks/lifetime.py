@@ -45,8 +45,8 @@ class Lifetime:
         self.queue = queue
         self.database = Database(settings, application_name="agentic-worker")
         self.notifier = Notifier(self.database)
-        self.models = Models(settings)
         self.files = FileTexts(settings, self.database)
+        self.models = Models(settings, self.files.bytes_of)
         self.is_stopping = False
         self.identity: Identity | None = None
         self.held: dict[Claim, Held] = {}

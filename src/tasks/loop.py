@@ -1,26 +1,30 @@
-"""The correction loop: the model proposes, validators judge, all their issues go back, until a gate opens.
+"""The correction loop: the model proposes, validators judge, their issues are corrected, until a gate opens.
 
 Pure: no database, no HTTP, no clock. A run ends here as Finished, accepted by every validator, or as Failed with a code
-and an explanation; LostClaim, Unavailable and defects of the service itself get out.
+and an explanation; LostClaim, ProviderAway, Unavailable and defects of the service itself get out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar, assert_never
 
 import msgspec
 
 from service.definitions.definition import AnyDefinition, Definition, Proposal
-from service.definitions.failures import MEANINGS, Failed, FailureCode, Finished, Outcome
+from service.definitions.failures import MEANINGS, ExitReason, Failed, FailureCode, Finished, Outcome
 from service.definitions.schema import Undecodable, convert, jsonable
+from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
-from tasks import judging, reading
-from tasks.conversation import Ask, Conversation, LimitReached, Reply
+from tasks import explaining, judging, reading
+from tasks.asks import Ask, Reply
+from tasks.budget import LimitReached
+from tasks.conversation import Conversation
+from tasks.correcting import Corrections
+from tasks.draft import Draft
 from tasks.journal import RunRecord
-from tasks.judging import ValidatorBroke, max_retries_explanation, tidy
-from tasks.llm.protocol import ModelError
+from tasks.judging import Attempt, ValidatorBroke, max_retries_explanation, tidy
+from tasks.llm.protocol import ModelError, ProviderAway
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
@@ -36,17 +40,20 @@ async def run(definition: Definition[I, O], input: object, conversation: Convers
     conversation.resume(record.turns)
     course = _Course(definition, typed, conversation, record)
     try:
-        return await course.run()
+        return await explaining.in_words(await course.run(), definition, conversation)
+    except ProviderAway:
+        raise
     except ModelError as error:
-        return course.failed(FailureCode.RUNTIME_ERROR, _advice(error), retryable=error.retryable)
+        reason = ExitReason.PROVIDER
+        return course.failed(FailureCode.RUNTIME_ERROR, _advice(error), retryable=error.retryable, reason=reason)
     except LimitReached as error:
-        return course.failed(error.code, error.explanation)
+        return course.failed(error.code, error.explanation, reason=error.reason)
     except ValidatorBroke as error:
         return course.failed(FailureCode.RUNTIME_ERROR, str(error), retryable=False)
 
 
 class _Course:
-    """One run in progress: what is asked, and the parts of the answer so far."""
+    """One run in progress: the answer so far, and what was said of it."""
 
     def __init__(self, definition: AnyDefinition, typed: Any, conversation: Conversation, record: RunRecord) -> None:
         self.cycle = 0
@@ -54,26 +61,36 @@ class _Course:
         self._input = typed
         self._conversation = conversation
         self._judged = judging.by_cycle(record.verdicts)
-        self._parts: dict[str | None, Any] = {}
-        self._keys: list[str | None] = []
+        self._draft = Draft([])
+        self._asked = 0
+        self._attempts: list[Attempt] = []
 
-    def failed(self, code: str, explanation: str, *, retryable: bool | None = None) -> Failed:
+    def failed(
+        self, code: str, explanation: str, *, retryable: bool | None = None, reason: ExitReason | None = None
+    ) -> Failed:
         """A failure in this cycle; whether it is retryable is the code's own answer unless given."""
         known = MEANINGS[FailureCode(code)][1] if code in list(FailureCode) else False
-        return Failed(code, tidy(explanation), retryable=known if retryable is None else retryable, cycles=self.cycle)
+        may_help = known if retryable is None else retryable
+        return Failed(code, tidy(explanation), retryable=may_help, cycles=self.cycle, reason=reason)
 
     async def run(self) -> Outcome:
-        asks = everything = await self._asks()
-        self._keys = [ask.item_key for ask in everything]
-        if not everything:
+        asks = await self._asks()
+        if not asks:
             return self.failed(FailureCode.RUNTIME_ERROR, f"{self._definition.reference} found no items to work on.")
+        self._draft = Draft([ask.item_key for ask in asks])
+        corrections = Corrections(self._definition, self._conversation, asks)
         while True:
             self.cycle += 1
-            spoken, result = await self._cycle([replace(ask, cycle=self.cycle) for ask in asks])
+            self._asked += bool(asks)
+            spoken, result = await self._cycle(asks)
+            self._attempts.append(Attempt(self.cycle, spoken))
             outcome = self._gate(spoken, result)
             if outcome is not None:
                 return outcome
-            asks = _outstanding(everything, spoken)
+            left = self._conversation.budget.limits.corrections + 1 - self._asked
+            asks = corrections.after(self.cycle, self._draft, spoken, is_last=left == 1)
+            if asks and left < 1:
+                return self._used_up()
 
     async def _asks(self) -> list[Ask]:
         context = self._conversation.context
@@ -85,16 +102,20 @@ class _Course:
         return [Ask(input=self._input, instructions=instructions)]
 
     async def _cycle(self, asks: Sequence[Ask]) -> tuple[list[Spoken], Any]:
-        """Ask, judge and record one cycle, or take its verdicts from the record. The result is None if undecoded."""
+        """Ask, judge and record one cycle, or take its verdicts from the record. The result is None if undecoded.
+
+        Without asks it judges what fixes made of the last answer.
+        """
         problems: list[Issue] = []
         for ask in asks:
             reply = await self._conversation.answer(ask)
-            if reply.stopped is not None:
-                return await self._recorded([judging.stopped(reply.stopped)]), None
+            ended = judging.ended(reply)
+            if ended is not None:
+                return await self._recorded([ended]), None
             problems += self._read(ask, reply)
         decoded = None
         if not problems:
-            decoded, problems = reading.decode_output(self._definition.output, self._merged())
+            decoded, problems = reading.decode_output(self._definition.output, self._draft.whole())
         if problems:
             return await self._recorded([judging.undecodable(problems)]), None
         result = jsonable(decoded)
@@ -114,14 +135,11 @@ class _Course:
     def _read(self, ask: Ask, reply: Reply) -> list[Issue]:
         """Take the reply as the ask's part of the answer; the issues say why it cannot be read."""
         value, problems = reading.read_reply(self._definition.output, reply, ask.item)
-        if not problems:
-            self._parts[ask.item_key] = value
+        if problems:
+            self._draft.lose(ask)
+        else:
+            self._draft.take(ask, value)
         return problems
-
-    def _merged(self) -> Any:
-        if self._keys == [None]:
-            return self._parts[None]
-        return {key: value for part in self._keys for key, value in self._parts[part].items()}
 
     def _proposal(self, decoded: Any) -> Proposal[Any, Any]:
         context = self._conversation.context
@@ -135,20 +153,18 @@ class _Course:
         )
 
     def _gate(self, spoken: Sequence[Spoken], result: Any) -> Outcome | None:
-        """How the run ends after these verdicts; None if there is another cycle."""
+        """How the run ends after these verdicts; None if the answer is to be corrected."""
         for said in spoken:
             match said.verdict:
                 case Reject(explanation, code):
-                    return self.failed(code or FailureCode.VALIDATION_FAILED, explanation, retryable=False)
+                    reason = ExitReason.STOPPED if said.validator == STOP_EXECUTION else ExitReason.REJECTED
+                    code = code or FailureCode.VALIDATION_FAILED
+                    return self.failed(code, explanation, retryable=False, reason=reason)
                 case Accept() | Retry():
                     pass
                 case _ as never:
                     assert_never(never)
-        if all(isinstance(said.verdict, Accept) for said in spoken):
-            return self._finished(result)
-        if self.cycle > self._definition.corrections:
-            return self.failed(FailureCode.MAX_RETRIES_EXCEEDED, max_retries_explanation(self.cycle, spoken))
-        return None
+        return self._finished(result) if all(isinstance(said.verdict, Accept) for said in spoken) else None
 
     def _finished(self, result: Any) -> Outcome:
         size, most = len(msgspec.json.encode(result)), self._conversation.max_answer_bytes
@@ -157,21 +173,10 @@ class _Course:
             return self.failed(FailureCode.OUTPUT_TOO_LARGE, explanation)
         return Finished(result, cycles=self.cycle)
 
-
-def _outstanding(asks: Sequence[Ask], spoken: Sequence[Spoken]) -> list[Ask]:
-    """What is asked again: everything that an issue is about, with the issues. All of it for general issues."""
-    issues = [issue for said in spoken if isinstance(said.verdict, Retry) for issue in said.verdict.issues]
-    keys = {ask.item_key for ask in asks}
-    concerned = [
-        replace(ask, issues=tuple(issue for issue in issues if _item_of(issue, keys) in (None, ask.item_key)))
-        for ask in asks
-    ]
-    return [ask for ask in concerned if ask.issues]
-
-
-def _item_of(issue: Issue, keys: set[str | None]) -> str | None:
-    first = issue.path.removeprefix("/").split("/")[0].replace("~1", "/").replace("~0", "~")
-    return first if first in keys else None
+    def _used_up(self) -> Outcome:
+        """The failure when the model may not be asked again, explained by the best answer that there was."""
+        best = min(self._attempts, key=lambda attempt: attempt.distance)
+        return self.failed(FailureCode.MAX_RETRIES_EXCEEDED, max_retries_explanation(self.cycle, best))
 
 
 def _advice(error: ModelError) -> str:

@@ -10,7 +10,7 @@ from service.definitions.definition import AnyDefinition, Item
 from service.definitions.problems import Problem
 from service.definitions.schema import Undecodable, convert, schema_of
 from service.definitions.verdicts import Issue
-from tasks.conversation import Reply
+from tasks.asks import Reply
 from tasks.decoding import NotJson, find_json
 
 O = TypeVar("O")  # noqa: E741
@@ -56,13 +56,9 @@ def decode_output(output: type[O], value: Any) -> tuple[O | None, list[Issue]]:
 
 
 def _why(reply: Reply, problem: str) -> str:
-    match reply.finish_reason:
-        case "length":
-            return "was cut off because it is too long; answer shorter"
-        case "refusal":
-            return f"was refused by the model: {reply.text[:300]}" if reply.text.strip() else "was refused by the model"
-        case _:
-            return f"must be one JSON value, but it {problem}"
+    if reply.finish_reason == "length":
+        return "was cut off because it is too long; answer shorter"
+    return f"must be one JSON value, but it {problem}"
 
 
 def _issue(problem: Problem) -> Issue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
@@ -12,18 +12,22 @@ import psycopg
 
 from service.database import Connection
 from service.definitions.context import RunContext
-from service.definitions.failures import MEANINGS, Failed, FailureCode, Finished, Outcome
+from service.definitions.definition import AnyDefinition
+from service.definitions.failures import MEANINGS, ExitReason, Failed, FailureCode, Finished, Outcome
+from service.definitions.limits import Limits
 from service.errors import Unavailable
 from service.executions import runtime
 from service.executions.runtime import Claim, Ended, LoadedExecution
 from tasks import loop
+from tasks.budget import Budget, TimeLeft
 from tasks.conversation import Conversation
 from tasks.data_set import CatalogueDataSet
 from tasks.database_journal import DatabaseJournal, ToldToStop
 from tasks.journal import LostClaim, RunRecord
-from tasks.llm.protocol import ModelError
+from tasks.llm.protocol import ModelError, ProviderAway
 from tasks.outage import is_refusal, outlast, pauses
 from tasks.storable import clean, clean_text
+from tasks.waiting import PatientModels, give_up_slot, patience_of
 
 if TYPE_CHECKING:
     from tasks.lifetime import Lifetime
@@ -86,6 +90,10 @@ async def _hold(lifetime: Lifetime, claim: Claim, held: Held) -> None:
     try:
         await _end(lifetime, claim, await _outcome(lifetime, claim))
         log.info("execution ended", extra=about)
+    except ProviderAway as away:
+        if await give_up_slot(lifetime.database, claim, away):
+            lifetime.events_added.set()
+        log.warning("model provider away", extra={**about, "resume_in_seconds": round(away.resume_in_seconds)})
     except ToldToStop:
         await _give_back(lifetime, claim)
         log.info("execution given back", extra=about)
@@ -107,10 +115,12 @@ async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
     while True:
         try:
             return await _run(lifetime, claim, is_untouched=claim.epoch == 1 and attempt == 0)
-        except LostClaim:
+        except (LostClaim, ProviderAway):
             raise
         except ModelError as error:
-            return Failed(FailureCode.RUNTIME_ERROR, error.explanation, retryable=error.retryable)
+            return Failed(
+                FailureCode.RUNTIME_ERROR, error.explanation, retryable=error.retryable, reason=ExitReason.PROVIDER
+            )
         except Exception as error:
             if not isinstance(error, Unavailable) or is_refusal(error.__cause__):
                 log.exception("execution raised", extra={"execution_id": claim.execution_id})
@@ -132,15 +142,46 @@ async def _run(lifetime: Lifetime, claim: Claim, *, is_untouched: bool) -> Outco
         raise LookupError(f"{loaded.definition_key}@{loaded.definition_version} is not installed here")
     journal = DatabaseJournal(lifetime.database, claim, is_stopping=lambda: lifetime.is_stopping)
     record = RunRecord() if is_untouched else await journal.load()
+    models = await _models(lifetime, claim, loaded, definition)
+    name = loaded.agent_model or definition.model or lifetime.settings.model
+    profile = lifetime.settings.profiles.by_name.get(name)
     conversation = Conversation(
         definition=definition,
-        model=await lifetime.models.get(loaded.agent_model or definition.model or lifetime.settings.model),
+        model=await models.get(name),
+        models=models.get,
+        others=profile.fallback if profile else (),
         journal=journal,
         context=await _context(lifetime, claim, loaded),
         max_answer_bytes=lifetime.settings.max_answer_bytes,
-        turn_seconds=lifetime.settings.turn_seconds,
+        budget=_budget(definition, loaded, lifetime.settings.turn_seconds),
     )
     return await loop.run(definition, loaded.input, conversation, record)
+
+
+async def _models(
+    lifetime: Lifetime, claim: Claim, loaded: LoadedExecution, definition: AnyDefinition
+) -> PatientModels:
+    """The worker's models, of which the run waits for as long as its limits allow."""
+    limits = _limits(definition, loaded)
+    left = [seconds for seconds in (loaded.seconds_to_deadline,) if seconds is not None]
+    if limits.seconds is not None:
+        left.append(limits.seconds - loaded.running_seconds)
+    most = lifetime.settings.provider_waits
+    patience = await patience_of(lifetime.database, claim, most=most, seconds_left=min(left, default=None))
+    return PatientModels(lifetime.models, patience)
+
+
+def _limits(definition: AnyDefinition, loaded: LoadedExecution) -> Limits:
+    """Those that were fixed at the start."""
+    return msgspec.convert(loaded.limits, Limits) if loaded.limits else definition.limits
+
+
+def _budget(definition: AnyDefinition, loaded: LoadedExecution, turn_seconds: float) -> Budget:
+    """The run's limits, with the time that is left by the database's clock."""
+    limits = _limits(definition, loaded)
+    seconds = None if limits.seconds is None else limits.seconds - loaded.running_seconds
+    left = TimeLeft(seconds=seconds, deadline=loaded.seconds_to_deadline)
+    return Budget(limits, turn_seconds=turn_seconds, left=left)
 
 
 async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) -> RunContext:
@@ -199,7 +240,7 @@ def _storable(outcome: Outcome) -> Outcome:
     match outcome:
         case Finished(result=result, cycles=cycles):
             return Finished(clean(msgspec.to_builtins(result)), cycles=cycles)
-        case Failed(code=code, explanation=explanation, retryable=retryable, cycles=cycles):
-            return Failed(str(code), clean_text(explanation), retryable=retryable, cycles=cycles)
+        case Failed(code=code, explanation=explanation):
+            return replace(outcome, code=str(code), explanation=clean_text(explanation))
         case _ as never:
             assert_never(never)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import Outcome
 from service.definitions.schema import decode, jsonable
 from service.definitions.verdicts import Accept, Reject, Retry, Spoken
 from tasks import judging, loop
+from tasks.budget import Spend
 from tasks.conversation import Conversation
 from tasks.journal import RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
 from tasks.llm.protocol import Answer, Profile
@@ -70,6 +73,7 @@ class MemoryJournal:
     verdicts: list[VerdictRecord] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     before_write: Callable[[str], None] | None = None
+    _lost: dict[int, Spend] = field(default_factory=dict)
 
     async def load(self) -> RunRecord:
         """Everything written so far."""
@@ -78,12 +82,21 @@ class MemoryJournal:
     async def start_turn(self, turn: TurnStart) -> None:
         """A turn is about to be asked."""
         self._write(f"start_turn {turn.number}")
-        self.turns.setdefault(turn.number, TurnRecord(start=turn))
+        past = self.turns.get(turn.number)
+        lost = Spend() if past is None else past.spent
+        self._lost[turn.number] = lost
+        self.turns[turn.number] = TurnRecord(start=turn, spent=lost + turn.reserved)
 
-    async def finish_turn(self, number: int, answer: Answer) -> None:
+    async def finish_turn(self, number: int, answer: Answer, *, spent: Spend, lost: Spend) -> None:
         """The model has answered."""
         self._write(f"finish_turn {number}")
-        self.turns[number] = TurnRecord(start=self.turns[number].start, answer=answer)
+        total = self._lost[number] + spent + lost
+        self.turns[number] = TurnRecord(start=self.turns[number].start, answer=answer, spent=total)
+
+    async def fail_turn(self, number: int, lost: Spend) -> None:
+        """The model has failed."""
+        self._write(f"fail_turn {number}")
+        self.turns[number] = TurnRecord(start=self.turns[number].start, spent=self._lost[number] + lost)
 
     async def start_tool_call(self, call: ToolCallStart) -> None:
         """A tool is about to be called."""
@@ -108,9 +121,8 @@ class MemoryJournal:
     def _put(self, call: ToolCallRecord) -> None:
         turn = self.turns[call.start.turn]
         calls = {known.start.number: known for known in turn.calls} | {call.start.number: call}
-        self.turns[call.start.turn] = TurnRecord(
-            start=turn.start, answer=turn.answer, calls=tuple(calls[number] for number in sorted(calls))
-        )
+        in_order = tuple(calls[number] for number in sorted(calls))
+        self.turns[call.start.turn] = msgspec.structs.replace(turn, calls=in_order)
 
 
 @dataclass(frozen=True)
@@ -148,19 +160,24 @@ async def play_async(
     tools: Mapping[str, object] | None = None,
     profile: Profile | None = None,
 ) -> Played:
-    """Run a definition against scripted answers, one a turn.
+    """Run a definition against scripted answers, one a turn, whichever model is asked.
 
     An answer is a JSON value, text, a ToolCall, a list of ToolCalls made in parallel, or an exception. `tools` replaces
     tools by name: a function called with the tool's arguments by name, an exception to raise, or the value to return.
     Raises InvalidInput where the API would refuse the input.
     """
     context = RunContext(data_set=data_set or MemoryDataSet(), files=files, execution_id=1)
+
+    async def another(name: str) -> ScriptedModel:
+        return ScriptedModel(answers, name=name)
+
     conversation = Conversation(
         definition=definition,
         model=ScriptedModel(answers, profile=profile),
         journal=(journal := MemoryJournal()),
         context=context,
         toolbox=Toolbox(definition, context, max_result_bytes=1 << 20, fakes=tools or {}),
+        models=another,
     )
     stored = decode(definition.input, jsonable(input))
     outcome = await loop.run(definition, stored, conversation, await journal.load())
@@ -181,7 +198,13 @@ def _verdict_record(cycle: int, said: Spoken) -> VerdictRecord:
             return VerdictRecord(cycle=cycle, validator=said.validator, kind="accept")
         case Retry(issues):
             stored = tuple(
-                {"path": issue.path, "message": issue.message, "hint": issue.hint, "narrow": issue.narrow}
+                {
+                    "path": issue.path,
+                    "message": issue.message,
+                    "hint": issue.hint,
+                    "narrow": issue.narrow,
+                    "fix": None if issue.fix is None else {"value": issue.fix.value},
+                }
                 for issue in issues
             )
             return VerdictRecord(cycle=cycle, validator=said.validator, kind="retry", issues=stored)

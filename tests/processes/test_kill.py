@@ -22,6 +22,19 @@ def next_id(connection: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
+def check_usage(connection: psycopg.Connection[Any], execution_id: int, billed: int, is_in_flight: bool) -> None:
+    """What is recorded is what the model billed; a call in flight at the kill counts as it was reserved."""
+    row = connection.execute(
+        "SELECT input_tokens, output_tokens, cost, calls, is_estimated FROM executions WHERE id = %s", (execution_id,)
+    ).fetchone()
+    assert row is not None
+    if is_in_flight:
+        assert row[-1]
+        assert all(recorded >= due for recorded, due in zip(row, (billed, billed, 2 * billed, billed), strict=False))
+    else:
+        assert row == (billed, billed, 2 * billed, billed, False)
+
+
 def test_worker_killed_at_every_step_loses_nothing_and_repeats_no_answer(
     superuser_url: str, shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
 ) -> None:
@@ -49,5 +62,12 @@ def test_worker_killed_at_every_step_loses_nothing_and_repeats_no_answer(
         repeated = {turn: times for (run, turn), times in asked.items() if run == execution_id and times > 1}
         # Of the answers, only the one whose write did not commit is asked for again.
         assert repeated == ({1: 2} if (step, is_committed) == ("turn answered", False) else {}), (step, is_committed)
+        is_in_flight = (step, is_committed) in (("turn asked", True), ("turn answered", False))
+        check_usage(
+            connection,
+            execution_id,
+            sum(times for (run, _), times in asked.items() if run == execution_id),
+            is_in_flight,
+        )
     losses = connection.execute("SELECT count(*) FROM events WHERE kind = 'worker_lost'").fetchone()
     assert losses == (len(at) - 1,)  # the outcome that committed was not lost

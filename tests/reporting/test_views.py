@@ -147,3 +147,34 @@ def test_workers_tell_leases_and_free_slots(connection: psycopg.Connection, read
     row = one(reader, "workers", name="gone")
     assert (row["is_alive"], row["free_slots"]) == (False, 0)
     assert near(row["lease_seconds_left"], -30)
+
+
+def test_executions_tell_what_ended_one_and_what_it_spent(connection: psycopg.Connection, reader: Reader) -> None:
+    place = seed.home(connection, "north")
+    ended = seed.execution(connection, place, status="finished", picked_up=50, finished=20, cycles=1)
+    pending = seed.execution(connection, place)
+    connection.execute(
+        "UPDATE executions SET exit_reason = 'finished', input_tokens = 10, cached_tokens = 4, output_tokens = 3,"
+        " cost = 0.25, model_seconds = 1.5, calls = 2, is_estimated = true WHERE id = %s",
+        (ended,),
+    )
+    names = ("exit_reason", "input_tokens", "cached_tokens", "output_tokens", "cost", "calls", "is_estimated")
+    row = one(reader, "executions", id=ended)
+    assert [row[name] for name in names] == ["finished", 10, 4, 3, Decimal("0.25"), 2, True]
+    assert row["model_seconds"] == Decimal("1.5")
+    assert [one(reader, "executions", id=pending)[name] for name in names] == [None] * len(names)
+
+
+def test_cycles_tell_how_an_answer_was_asked_for_and_its_cost(connection: psycopg.Connection, reader: Reader) -> None:
+    made = seed.execution(connection, seed.home(connection, "north"), status="in_progress", picked_up=60)
+    for number, cycle in ((1, 1), (2, 2), (3, 2), (4, 3)):
+        seed.turn(connection, made, number, cycle, tokens=(1, 0, 1))
+    connection.execute("UPDATE turns SET cost = 0.5, lost_cost = 0.25 WHERE cycle < 3")
+    connection.execute("UPDATE turns SET strategy = 'patch' WHERE cycle = 2")
+    connection.execute("UPDATE turns SET strategy = 'escalate' WHERE number = 3")
+    rows = [one(reader, "cycles", execution_id=made, cycle=cycle) for cycle in (1, 2, 3)]
+    assert [(row["strategy"], row["cost"]) for row in rows] == [
+        ("propose", Decimal("0.75")),
+        ("patch", Decimal("1.50")),
+        ("propose", None),
+    ]

@@ -31,11 +31,15 @@ class OtherTask(Input):
 
 
 def make_registry() -> Registry:
-    """Agents of type `one` offer one definition, of type `two` two of them, one of which takes no files."""
+    """Agents of type `one` offer one definition, of type `two` two of them, one of which takes no files.
+
+    Account tokens see all of the runs of type `three`.
+    """
     return Registry.of(
         _definition("summary", "one", Task),
         _definition("first", "two", Task),
         _definition("second", "two", OtherTask, accepts_files=False),
+        _definition("open", "three", Task, transcript="all"),
     )
 
 

@@ -159,10 +159,11 @@ def test_start_has_both_bodies_and_the_schema_of_every_definition(document: Docu
     forms = start["application/json"]["schema"]["oneOf"]
     keys = [form["properties"]["execution_key"]["const"] for form in forms]
     assert set(start) == {"application/json", "multipart/form-data"}
-    assert keys == ["first", "second", "summary"]
+    assert keys == ["first", "open", "second", "summary"]
     assert forms[0]["properties"]["input"]["title"] == "Task"
+    assert forms[0]["properties"]["limits"]["properties"]["corrections"] == {"type": "integer", "minimum": 0, "maximum": 3}
     fields = start["multipart/form-data"]["schema"]["properties"]
-    assert set(fields) == {"execution_key", "input", "files[]"}
+    assert set(fields) == {"execution_key", "input", "limits", "files[]"}
     assert fields["execution_key"]["enum"] == keys
 
 

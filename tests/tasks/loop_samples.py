@@ -22,6 +22,7 @@ from agentic import (
     tool,
 )
 from tasks import loop
+from tasks.budget import Spend
 from tasks.conversation import Conversation
 from tasks.journal import RunRecord
 from tasks.llm.protocol import Answer, LanguageModel, Profile, Request
@@ -106,15 +107,19 @@ def counting(*, splits: bool = False, **options: Any) -> Definition[Order, Count
 
 
 class Telling(ScriptedModel):
-    """A scripted model that remembers what it was asked."""
+    """A scripted model that remembers what it was asked, and what it would have billed."""
 
     def __init__(self, steps: Sequence[Speech], profile: Profile | None = None) -> None:
         super().__init__(steps, profile=profile)
         self.requests: list[Request] = []
+        self.billed = Spend()
 
     async def ask(self, request: Request, options: Any = None) -> Answer:
         self.requests.append(request)
-        return await super().ask(request, options)
+        answer = await super().ask(request, options)
+        usage = answer.usage
+        self.billed += Spend(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, calls=1)
+        return answer
 
 
 def converse(
@@ -139,6 +144,11 @@ def run(
         return await loop.run(definition, given, converse(definition, model, journal, **options), record)
 
     return asyncio.run(whole())
+
+
+def spent(journal: MemoryJournal) -> Spend:
+    """Everything that the journal says was spent."""
+    return sum((turn.spent for turn in journal.turns.values()), Spend())
 
 
 def dying(at: int) -> Callable[[str], None]:

@@ -23,7 +23,14 @@ class Shop:
     data_set_id: int
     agent_id: int
 
-    def accept(self, key: str = "echo", input: Mapping[str, Any] | None = None, *, version: int = 1) -> int:  # noqa: A002
+    def accept(
+        self,
+        key: str = "echo",
+        input: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        version: int = 1,
+        limits: Mapping[str, Any] | None = None,
+    ) -> int:
         """A new execution; its id. Notified after the commit, as the API does."""
         values = {
             "account_id": self.account_id,
@@ -34,6 +41,7 @@ class Shop:
             "definition_version": version,
             "definition": f"{key}@{version}",
             "input": Jsonb(input or {}),
+            "limits": Jsonb(limits or {}),
             "blob_ids": [],
             "filenames": [],
             "content_types": [],

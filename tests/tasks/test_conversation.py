@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from agentic import Accept, Failed, Finished, Proposal, ToolCall, Verdict
-from tasks.journal import LostClaim
+from agentic import Accept, Failed, Finished, Limits, Proposal, ToolCall, Verdict
+from tasks.budget import Budget, Spend
+from tasks.journal import LostClaim, TurnRecord
 from tasks.llm.protocol import Answer, Message, Profile, Request, ToolRequest
 from tasks.llm.scripted import ScriptedModel, Step
 from tasks.testing import MemoryJournal
 from tests.tasks import loop_samples
-from tests.tasks.loop_samples import Counts, Order, Telling, counting, run
+from tests.tasks.loop_samples import Counts, Order, Telling, counting, run, spent
 
 APE = {"words": ["ape"]}
 MEASURE = ToolCall(name="measure", arguments={"word": "ape"})
@@ -25,7 +27,8 @@ def test_answer_when_the_model_calls_a_tool_then_it_sees_the_result_in_the_next_
     assert isinstance(run(counting(), APE, model), Finished)
     call, result = model.requests[1].messages[-2:]
     assert call.tool_requests[0].name == "measure"
-    assert (result.role, result.text, result.call_id) == ("tool", "3", call.tool_requests[0].call_id)
+    assert (result.role, result.call_id) == ("tool", call.tool_requests[0].call_id)
+    assert result.text == '<data name="measure">\n3\n</data>'
 
 
 def test_answer_when_every_step_is_taken_then_it_was_journalled_before_the_next() -> None:
@@ -69,7 +72,7 @@ def test_answer_when_calls_are_parallel_then_they_run_side_by_side() -> None:
     conversation_of = loop_samples.converse
 
     async def whole() -> list[ToolCall]:
-        from tasks.conversation import Ask
+        from tasks.asks import Ask
         from tasks.toolbox import Toolbox
 
         plain = conversation_of(definition, ScriptedModel([]), MemoryJournal())
@@ -128,9 +131,9 @@ def test_answer_when_tool_calls_are_bounded_then_the_bound_is_for_all_cycles() -
 def test_answer_when_the_model_does_not_answer_in_time_then_retryable_runtime_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tasks.conversation.GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.turn.GRACE_SECONDS", 0.0)
     slow = ScriptedModel([Step(Answer(text="{}"), delay_seconds=60)])
-    outcome = run(counting(), APE, slow, turn_seconds=0.01)
+    outcome = run(counting(), APE, slow, budget=Budget(Limits(), turn_seconds=0.01))
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.retryable) == ("runtime_error", True)
     assert "did not answer within 0.01 seconds" in outcome.explanation
@@ -170,6 +173,14 @@ def steps_with_everything() -> list[Any]:
     return [[MEASURE, look], {"ape": 0}, ToolCall(name="refuse"), "prose", MEASURE, RIGHT]
 
 
+def without_spend(journal: MemoryJournal) -> list[TurnRecord]:
+    """The turns without their figures: a call in flight at a death is counted beside the one that repeats it."""
+    return [
+        msgspec.structs.replace(turn, spent=Spend(), start=msgspec.structs.replace(turn.start, reserved=Spend()))
+        for turn in journal.turns.values()
+    ]
+
+
 ASKED = 6
 WRITES = 23
 
@@ -191,9 +202,17 @@ def test_resume_after_dying_before_any_write_then_ends_the_same_and_repays_at_mo
     journal.before_write = None
     second = Telling(steps_with_everything())
     assert run(counting(), APE, second, journal) == expected
-    assert journal.turns == undisturbed.turns
+    assert without_spend(journal) == without_spend(undisturbed)
     assert journal.verdicts == undisturbed.verdicts
     in_flight = 1 if undisturbed.writes[at].startswith("finish_turn") else 0
+    billed, counted = first.billed + second.billed, spent(journal)
+    assert counted.is_estimated == bool(in_flight)
+    if in_flight:
+        assert counted.input_tokens >= billed.input_tokens
+        assert counted.output_tokens >= billed.output_tokens
+    else:
+        assert (counted.input_tokens, counted.output_tokens) == (billed.input_tokens, billed.output_tokens)
+    assert counted.calls == billed.calls
     assert len(first.requests) + len(second.requests) == ASKED + in_flight
     finished = [write for write in journal.writes if not write.startswith("start_")]
     assert len(finished) == len(set(finished))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
 from service.database import Database
-from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
+from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Spoken
 from service.executions import runtime
 from service.executions.runtime import Claim
+from tasks.budget import Spend
 from tasks.database_journal import LARGEST_REQUEST_BYTES, DatabaseJournal, ToldToStop
 from tasks.journal import LostClaim, RunRecord, ToolCallStart, TurnStart
 from tasks.llm.protocol import Answer, Message, ToolRequest, Usage
@@ -56,13 +59,13 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
     question = Message(role="user", text="what is it?")
     spoken = [
         Spoken("first", Accept()),
-        Spoken("second", Retry(Issue("/a", "wrong", hint="right", narrow={"const": 1}))),
+        Spoken("second", Retry(Issue("/a", "wrong", hint="right", narrow={"const": 1}, fix=Fix(None)))),
         Spoken("third", Reject("no", "code")),
     ]
 
     async def write(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1, question, item="k"))
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         await journal.start_tool_call(CALL)
         await journal.finish_tool_call(CALL, result='{"b": 2}', succeeded=True)
         await journal.record_verdicts(1, spoken)
@@ -78,7 +81,7 @@ def test_journal_on_either_postgresql_gives_back_what_was_written(either_databas
         ("second", "retry", None),
         ("third", "reject", "code"),
     ]
-    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}}
+    issue = {"path": "/a", "message": "wrong", "hint": "right", "narrow": {"const": 1}, "fix": {"value": None}}
     assert record.verdicts[1].issues == (issue,)
 
 
@@ -87,7 +90,7 @@ def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop
         for _ in range(2):  # as after a commit whose reply was lost
             await journal.start_turn(turn(1))
         for _ in range(2):
-            await journal.finish_turn(1, ANSWER)
+            await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         for _ in range(2):
             await journal.start_tool_call(CALL)
         for _ in range(2):
@@ -108,7 +111,7 @@ def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop
 def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim, shop: Shop) -> None:
     async def begin(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1))
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         await journal.start_tool_call(CALL)
         await journal.start_turn(turn(2))
 
@@ -127,7 +130,7 @@ def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim
     "write",
     [
         lambda journal: journal.start_turn(turn(2)),
-        lambda journal: journal.finish_turn(1, ANSWER),
+        lambda journal: journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend()),
         lambda journal: journal.start_tool_call(CALL),
         lambda journal: journal.record_verdicts(1, [Spoken("v", Accept())]),
     ],
@@ -150,7 +153,7 @@ def test_journal_keeps_what_postgresql_refuses_in_text(app: AsApp, held: Claim) 
 
     async def write(journal: DatabaseJournal) -> None:
         await journal.start_turn(turn(1, Message(role="user", text=odd), item=odd))
-        await journal.finish_turn(1, Answer(text=odd, model=odd))
+        await journal.finish_turn(1, Answer(text=odd, model=odd), spent=Spend(), lost=Spend())
         call = ToolCallStart(turn=1, number=1, call_id=odd, name=odd, arguments=odd, idempotency_key="k")
         await journal.start_tool_call(call)
         await journal.finish_tool_call(call, result='"a\\u0000b"', succeeded=False)
@@ -180,7 +183,7 @@ def test_journal_of_a_worker_told_to_stop_ends_a_step_and_begins_none(app: AsApp
         journal = DatabaseJournal(database, held, is_stopping=lambda: stopping)
         await journal.start_turn(turn(1))
         stopping = True
-        await journal.finish_turn(1, ANSWER)
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         with pytest.raises(ToldToStop):
             await journal.start_tool_call(CALL)
         with pytest.raises(ToldToStop):
@@ -189,3 +192,66 @@ def test_journal_of_a_worker_told_to_stop_ends_a_step_and_begins_none(app: AsApp
 
     record = app.pooled(use)
     assert [(step.answer, step.calls) for step in record.turns] == [(ANSWER, ())]
+
+
+RESERVED = Spend(input_tokens=100, output_tokens=50, cost=Decimal("0.5"), calls=1, is_estimated=True)
+SPENT = Spend(input_tokens=10, cached_tokens=4, output_tokens=3, cost=Decimal("0.05"), calls=1)
+USAGE = "SELECT input_tokens, cached_tokens, output_tokens, cost, calls, is_estimated FROM usage_of(%s)"
+
+
+def usage(shop: Shop, claim: Claim) -> Spend:
+    row = shop.connection.execute(USAGE, (claim.execution_id,)).fetchone()
+    assert row is not None
+    return Spend(**dict(zip(Spend.__struct_fields__, row, strict=True)))
+
+
+def reserving(number: int = 1) -> TurnStart:
+    return msgspec.structs.replace(turn(number), reserved=RESERVED)
+
+
+def test_turn_in_flight_counts_as_it_was_reserved(app: AsApp, held: Claim, shop: Shop) -> None:
+    record = journalled(app, held, lambda journal: journal.start_turn(reserving()))
+    assert record.turns[0].spent == usage(shop, held) == RESERVED
+
+
+def test_turn_that_is_answered_counts_what_it_cost(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(reserving())
+        for _ in range(2):
+            await journal.finish_turn(1, ANSWER, spent=SPENT, lost=Spend())
+
+    assert journalled(app, held, write).turns[0].spent == usage(shop, held) == SPENT
+
+
+def test_turn_repeated_after_a_death_counts_what_was_in_flight_once(app: AsApp, held: Claim, shop: Shop) -> None:
+    journalled(app, held, lambda journal: journal.start_turn(reserving()))
+
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.load()
+        for _ in range(2):  # as after a commit whose reply was lost
+            await journal.start_turn(reserving())
+        assert usage(shop, held) == RESERVED + RESERVED
+        await journal.finish_turn(1, ANSWER, spent=SPENT, lost=RESERVED)
+
+    expected = RESERVED.times(2) + SPENT
+    assert journalled(app, held, write).turns[0].spent == usage(shop, held) == expected
+
+
+def test_turn_that_failed_counts_what_was_lost_and_stays_open(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(reserving())
+        await journal.fail_turn(1, SPENT)
+
+    record = journalled(app, held, write)
+    assert (record.turns[0].answer, record.turns[0].spent, usage(shop, held)) == (None, SPENT, SPENT)
+
+
+def test_cost_that_is_not_known_of_one_turn_is_not_known_of_all(app: AsApp, held: Claim, shop: Shop) -> None:
+    async def write(journal: DatabaseJournal) -> None:
+        for number, cost in ((1, None), (2, Decimal(1))):
+            await journal.start_turn(turn(number))
+            spent = msgspec.structs.replace(SPENT, cost=cost)
+            await journal.finish_turn(number, ANSWER, spent=spent, lost=Spend())
+
+    journalled(app, held, write)
+    assert usage(shop, held).cost is None

@@ -7,7 +7,7 @@ import pytest
 from agentic import Accept, Failed, Finished, Issue, Proposal, Reject, Retry, Verdict
 from service.errors import Unavailable
 from tasks.journal import LostClaim
-from tasks.llm.protocol import Answer, ModelError, Profile
+from tasks.llm.protocol import ModelError, Profile
 from tasks.testing import MemoryJournal
 from tests.tasks.loop_samples import Counts, Order, Telling, counting, run
 
@@ -193,20 +193,6 @@ def test_run_when_an_answer_is_larger_than_kept_then_it_counts_as_too_long() -> 
     assert isinstance(outcome, Finished)
     assert "too long" in journal.verdicts[0].issues[0]["message"]
     assert len(journal.turns[1].answer.text) == 1000  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (Answer(text='{"ape": 3', finish_reason="length"), "too long"),
-        (Answer(text="I may not.", finish_reason="refusal"), "refused by the model: I may not."),
-        (Answer(text="", finish_reason="refusal"), "refused by the model"),
-    ],
-)
-def test_run_when_the_answer_was_cut_or_refused_then_the_issue_says_it(answer: Answer, words: str) -> None:
-    journal = MemoryJournal()
-    assert isinstance(run(counting(), APE, Telling([answer, {"ape": 3}]), journal), Finished)
-    assert words in journal.verdicts[0].issues[0]["message"]
 
 
 def test_run_item_by_item_when_one_item_fails_then_only_that_item_is_asked_again() -> None:

@@ -113,7 +113,7 @@ def test_run_whose_provider_fails_ends_as_runtime_error_that_says_whether_to_ret
     app: AsApp, shop: Shop, tmp_path: Path, fault: str, retryable: bool
 ) -> None:
     shop.accept("any")
-    run(app, definition(model=script(tmp_path, {"fault": fault})))
+    run(app, definition(model=script(tmp_path, {"fault": fault})), provider_waits=0)
     status, code, explanation, is_retryable, _ = outcome(shop)
     assert (status, code, is_retryable) == ("failed", "runtime_error", retryable)
     assert f"({fault})" in explanation

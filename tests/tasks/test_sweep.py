@@ -14,6 +14,7 @@ from service.executions import recovery, runtime
 from service.executions.recovery import Swept
 from service.executions.runtime import Claim
 from service.workers import store as workers
+from tasks.budget import Spend
 from tasks.database_journal import DatabaseJournal
 from tasks.sweep import Trust
 from tests.tasks.conftest import AsApp
@@ -155,7 +156,7 @@ def test_sweep_after_the_last_loss_ends_the_execution_naming_the_step(
         if steps >= 1:
             await journal.start_turn(turn(1))
         if steps >= 2:
-            await journal.finish_turn(1, ANSWER)
+            await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
         if steps >= 3:
             await journal.start_tool_call(CALL)
         if steps >= 4:

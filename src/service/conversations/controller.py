@@ -8,8 +8,9 @@ from service.accounts.gate import AccountRequest
 from service.conversations import store
 from service.conversations.models import ConversationRecord
 from service.conversations.record import conversation_record
+from service.database import Row
 from service.errors import BadRequest, NotFound
-from service.provided import Database
+from service.provided import Database, Registry
 from service.wire import Id
 
 
@@ -20,16 +21,21 @@ class ConversationsController(Controller):
     tags = ("Conversations",)
 
     @get("/{conversation_id:int}/", operation_id="GetConversation", summary="Get the record of an execution")
-    async def get_one(self, request: AccountRequest, database: Database, conversation_id: Id) -> ConversationRecord:
-        """Cycle by cycle: the model's turns, its tool calls, the verdicts with their issues.
+    async def get_one(
+        self, request: AccountRequest, database: Database, registry: Registry, conversation_id: Id
+    ) -> ConversationRecord:
+        """Cycle by cycle: the model's turns, its tool calls, the verdicts with their issues; tokens, cost, seconds.
 
-        Prompts, and arguments and results of tool calls, are shown to admin accounts only.
+        Prompts, and arguments and results of tool calls, are shown to admin accounts, and to others where the
+        definition says so.
         """
         async with database.connection() as connection:
-            rows = await store.read(connection, request.user, conversation_id)
-        if rows is None:
-            raise NotFound
-        return conversation_record(rows, shows_contents=request.user.is_admin)
+            conversation = await store.find(connection, request.user, conversation_id)
+            if conversation is None:
+                raise NotFound
+            shows = request.user.is_admin or _is_open(conversation, registry)
+            rows = await store.read(connection, request.user, conversation, shows_contents=shows)
+        return conversation_record(rows, shows_contents=shows)
 
     @post(
         "/{conversation_id:int}/",
@@ -45,3 +51,11 @@ class ConversationsController(Controller):
         if conversation is None:
             raise NotFound
         raise BadRequest("The conversation of an execution is a record; nothing can be posted to it.")
+
+
+def _is_open(conversation: Row, registry: Registry) -> bool:
+    """Whether the definition lets account tokens see all of a run. One that is not installed any more says no."""
+    if conversation["execution_id"] is None:
+        return False
+    definition = registry.get(conversation["definition_key"], conversation["definition_version"])
+    return definition is not None and definition.transcript == "all"

@@ -25,19 +25,44 @@ HELD = "SELECT count(*) AS held FROM claimed"
 
 START_TURN = f"""{CLAIMED}
 written AS (
-  INSERT INTO turns (execution_id, number, cycle, item, model, request_digest, request, attempts)
-  SELECT execution_id, %(number)s, %(cycle)s, %(item)s, %(model)s, %(digest)s, %(request)s, %(attempts)s FROM claimed
+  INSERT INTO turns (execution_id, number, cycle, item, model, request_digest, request, strategy, attempts,
+                     reserved_input_tokens, reserved_output_tokens, reserved_cost, lost_input_tokens,
+                     lost_cached_tokens, lost_output_tokens, lost_cost, calls, is_estimated)
+  SELECT execution_id, %(number)s, %(cycle)s, %(item)s, %(model)s, %(digest)s, %(request)s, %(strategy)s, %(attempts)s,
+         %(reserved_input_tokens)s, %(reserved_output_tokens)s, %(reserved_cost)s, %(lost_input_tokens)s,
+         %(lost_cached_tokens)s, %(lost_output_tokens)s, %(lost_cost)s, %(calls)s, %(is_estimated)s
+    FROM claimed
   ON CONFLICT (execution_id, number) DO UPDATE
      SET attempts = EXCLUDED.attempts, model = EXCLUDED.model, request_digest = EXCLUDED.request_digest,
-         request = EXCLUDED.request
+         request = EXCLUDED.request, strategy = EXCLUDED.strategy, started_at = now(),
+         reserved_input_tokens = EXCLUDED.reserved_input_tokens,
+         reserved_output_tokens = EXCLUDED.reserved_output_tokens, reserved_cost = EXCLUDED.reserved_cost,
+         lost_input_tokens = EXCLUDED.lost_input_tokens, lost_cached_tokens = EXCLUDED.lost_cached_tokens,
+         lost_output_tokens = EXCLUDED.lost_output_tokens, lost_cost = EXCLUDED.lost_cost,
+         calls = EXCLUDED.calls, is_estimated = EXCLUDED.is_estimated
    WHERE turns.finished_at IS NULL)
 {HELD}"""  # noqa: S608 - constants
+
+# Nothing is in flight any more; what is lost and sent is set to its sum, so that repeating the statement adds nothing.
+SETTLED = """
+         reserved_input_tokens = 0, reserved_output_tokens = 0, reserved_cost = 0,
+         lost_input_tokens = %(lost_input_tokens)s, lost_cached_tokens = %(lost_cached_tokens)s,
+         lost_output_tokens = %(lost_output_tokens)s, lost_cost = %(lost_cost)s, calls = %(calls)s,
+         is_estimated = %(is_estimated)s
+"""
 
 FINISH_TURN = f"""{CLAIMED}
 written AS (
   UPDATE turns t
      SET answer = %(answer)s, finish_reason = %(finish_reason)s, input_tokens = %(input_tokens)s,
-         cached_tokens = %(cached_tokens)s, output_tokens = %(output_tokens)s, finished_at = now()
+         cached_tokens = %(cached_tokens)s, output_tokens = %(output_tokens)s, cost = %(cost)s, finished_at = now(),
+         {SETTLED}
+    FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL)
+{HELD}"""  # noqa: S608 - constants
+
+FAIL_TURN = f"""{CLAIMED}
+written AS (
+  UPDATE turns t SET {SETTLED}
     FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL)
 {HELD}"""  # noqa: S608 - constants
 
@@ -67,7 +92,10 @@ written AS (
 {HELD}"""  # noqa: S608 - constants
 
 TURNS = """
-SELECT number, cycle, item, model, request_digest, request, answer, attempts
+SELECT number, cycle, item, model, request_digest, request, strategy, answer, attempts, finished_at,
+       input_tokens, cached_tokens, output_tokens, cost, calls, is_estimated,
+       reserved_input_tokens, reserved_output_tokens, reserved_cost,
+       lost_input_tokens, lost_cached_tokens, lost_output_tokens, lost_cost
   FROM turns WHERE execution_id = %(execution_id)s ORDER BY number
 """
 TOOL_CALLS = """

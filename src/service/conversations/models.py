@@ -16,7 +16,7 @@ class HistoryMessage(Struct, kw_only=True):
 
 
 class ToolCallView(Struct, kw_only=True):
-    """A tool call. `arguments` and `result` are as they came, shown to admins only (null for others)."""
+    """A tool call. `arguments` and `result` are as they came, null where they are not shown."""
 
     number: int
     name: str
@@ -45,7 +45,12 @@ class PromptMessage(Struct, kw_only=True, omit_defaults=True):
 
 
 class TurnView(Struct, kw_only=True):
-    """One request to the model and its answer. `asked` is shown to admins only (null for others)."""
+    """One request to the model and its answer. `asked` is null where it is not shown.
+
+    `strategy` is how it was asked for: propose in cycle 1, then patch, hint, full or escalate; explain where the model
+    says why nothing was accepted. Tokens are those of the answer, `lost_tokens` those of requests that brought none.
+    `cost` is in US dollars, both together, null where the price is not known.
+    """
 
     number: int
     item: str | None
@@ -61,6 +66,11 @@ class TurnView(Struct, kw_only=True):
     started_at: str
     seconds: float | None
     tool_calls: list[ToolCallView]
+    strategy: str
+    calls: int
+    lost_tokens: int
+    cost: float | None
+    is_estimated: bool
 
 
 class IssueView(Struct, kw_only=True):
@@ -82,11 +92,21 @@ class VerdictView(Struct, kw_only=True):
 
 
 class CycleView(Struct, kw_only=True):
-    """One proposed answer and the verdicts on it; cycle 1 is the proposal, the rest are corrections."""
+    """One proposed answer and the verdicts on it; cycle 1 is the proposal, the rest are corrections.
+
+    The figures are sums over its turns, requests that brought no answer included; `model` is that of its last turn.
+    """
 
     number: int
     turns: list[TurnView]
     verdicts: list[VerdictView]
+    strategy: str | None
+    model: str | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float
 
 
 class ConversationRecord(Struct, kw_only=True):

@@ -67,9 +67,25 @@ def _cycles(rows: ConversationRows, turns: list[TurnView]) -> list[CycleView]:
     for row in rows.verdicts:
         verdicts_of[row["cycle"]].append(_verdict(row))
     return [
-        CycleView(number=number, turns=turns_of[number], verdicts=verdicts_of[number])
+        _cycle(number, [row for row in rows.turns if row["cycle"] == number], turns_of[number], verdicts_of[number])
         for number in sorted({*turns_of, *verdicts_of})
     ]
+
+
+def _cycle(number: int, rows: list[Row], turns: list[TurnView], verdicts: list[VerdictView]) -> CycleView:
+    costs = [turn.cost for turn in turns]
+    return CycleView(
+        number=number,
+        turns=turns,
+        verdicts=verdicts,
+        strategy=turns[0].strategy if turns else None,
+        model=turns[-1].model if turns else None,
+        input_tokens=sum((row["input_tokens"] or 0) + row["other_input_tokens"] for row in rows),
+        cached_tokens=sum((row["cached_tokens"] or 0) + row["lost_cached_tokens"] for row in rows),
+        output_tokens=sum((row["output_tokens"] or 0) + row["other_output_tokens"] for row in rows),
+        cost=None if None in costs else float(sum(row["cost"] for row in rows)),
+        seconds=round(sum(turn.seconds or 0 for turn in turns), 3),
+    )
 
 
 def _turn(row: Row, tool_calls: list[Row], *, shows_contents: bool) -> TurnView:
@@ -92,6 +108,11 @@ def _turn(row: Row, tool_calls: list[Row], *, shows_contents: bool) -> TurnView:
         started_at=ts(row["started_at"]),
         seconds=row["seconds"],
         tool_calls=[_tool_call(call) for call in tool_calls if call["turn"] == row["number"]],
+        strategy=row["strategy"],
+        calls=row["calls"],
+        lost_tokens=row["other_input_tokens"] + row["other_output_tokens"],
+        cost=None if row["cost"] is None else float(row["cost"]),
+        is_estimated=row["is_estimated"],
     )
 
 

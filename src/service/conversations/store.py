@@ -1,4 +1,4 @@
-"""SQL that reads conversations. What only admins may see is not even read for others."""
+"""SQL that reads conversations. What the caller may not see is not even read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from service.accounts.access import Principal
 from service.database import Connection, Row
 
 CONVERSATION = """
-SELECT c.id, c.started_at, c.summary, c.agent_id, e.id AS execution_id, e.input
+SELECT c.id, c.started_at, c.summary, c.agent_id, e.id AS execution_id, e.input, e.definition_key, e.definition_version
 FROM conversations c LEFT JOIN executions e ON e.conversation_id = c.id
 WHERE c.id = %(id)s AND (%(is_admin)s OR c.account_id = %(account_id)s)
 """
@@ -24,16 +24,21 @@ JOIN executions e ON e.id = {0}.execution_id
 WHERE e.conversation_id = %(id)s AND (%(is_admin)s OR e.account_id = %(account_id)s)
 """
 
+# `other` is what the turn's requests cost that brought no answer; the one in flight counts as it was reserved.
 TURNS = f"""
-SELECT t.number, t.cycle, t.item, t.model, CASE WHEN %(is_admin)s THEN t.request END AS request, t.answer,
+SELECT t.number, t.cycle, t.item, t.model, CASE WHEN %(shows_contents)s THEN t.request END AS request, t.answer,
        t.finish_reason, t.attempts, t.input_tokens, t.cached_tokens, t.output_tokens, t.started_at,
-       {SECONDS.format("t")}
+       {SECONDS.format("t")}, t.strategy, t.calls + (t.reserved_output_tokens > 0)::integer AS calls,
+       t.lost_input_tokens + t.reserved_input_tokens AS other_input_tokens, t.lost_cached_tokens,
+       t.lost_output_tokens + t.reserved_output_tokens AS other_output_tokens,
+       CASE WHEN t.finished_at IS NULL THEN 0 ELSE t.cost END + t.lost_cost + t.reserved_cost AS cost,
+       t.is_estimated OR t.reserved_output_tokens > 0 AS is_estimated
 FROM turns t {OWNED.format("t")} ORDER BY t.number LIMIT 10000
 """  # noqa: S608
 
 TOOL_CALLS = f"""
-SELECT c.turn, c.number, c.name, CASE WHEN %(is_admin)s THEN c.arguments END AS arguments,
-       CASE WHEN %(is_admin)s THEN c.result END AS result, c.succeeded, c.attempts, c.started_at,
+SELECT c.turn, c.number, c.name, CASE WHEN %(shows_contents)s THEN c.arguments END AS arguments,
+       CASE WHEN %(shows_contents)s THEN c.result END AS result, c.succeeded, c.attempts, c.started_at,
        {SECONDS.format("c")}
 FROM tool_calls c {OWNED.format("c")} ORDER BY c.turn, c.number LIMIT 10000
 """  # noqa: S608
@@ -56,17 +61,16 @@ class ConversationRows:
 
 
 async def find(connection: Connection, principal: Principal, conversation_id: int) -> Row | None:
-    """The conversation with its execution's `input`; None if it is absent or somebody else's. Admins see all."""
+    """The conversation with its execution's input and definition; None if absent or somebody else's. Admins see all."""
     cursor = await connection.execute(CONVERSATION, _asking(principal, conversation_id))
     return await cursor.fetchone()
 
 
-async def read(connection: Connection, principal: Principal, conversation_id: int) -> ConversationRows | None:
-    """The whole record; prompts, arguments and results are None unless an admin asks. None as `find`."""
-    conversation = await find(connection, principal, conversation_id)
-    if conversation is None:
-        return None
-    arguments = _asking(principal, conversation_id)
+async def read(
+    connection: Connection, principal: Principal, conversation: Row, *, shows_contents: bool
+) -> ConversationRows:
+    """The whole record of a conversation that `find` gave; prompts, arguments and results only if they are shown."""
+    arguments = {**_asking(principal, conversation["id"]), "shows_contents": shows_contents}
     files, turns, tool_calls, verdicts = [
         await (await connection.execute(statement, arguments)).fetchall()
         for statement in (FILES, TURNS, TOOL_CALLS, VERDICTS)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Integer,
     LargeBinary,
+    Numeric,
     Table,
     Text,
     text,
@@ -50,6 +51,18 @@ turns = Table(
     Column("output_tokens", BigInteger, nullable=True),
     timestamp_column("started_at", default_now=True),
     timestamp_column("finished_at", nullable=True),
+    Column("strategy", Text, nullable=False, server_default="propose", comment="the rung of the correction"),
+    Column("cost", Numeric, nullable=True, comment="US dollars of the answer; null where the price is not known"),
+    Column("calls", Integer, nullable=False, server_default=text("0"), comment="requests sent, but for one in flight"),
+    Column("is_estimated", Boolean, nullable=False, server_default=text("false")),
+    # The most that the request in flight can cost, and what requests cost that brought no answer.
+    Column("reserved_input_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved_output_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("reserved_cost", Numeric, nullable=True, server_default=text("0")),
+    Column("lost_input_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("lost_cached_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("lost_output_tokens", BigInteger, nullable=False, server_default=text("0")),
+    Column("lost_cost", Numeric, nullable=True, server_default=text("0")),
 )
 
 tool_calls = Table(

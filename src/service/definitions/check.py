@@ -151,7 +151,8 @@ def _described(definition: AnyDefinition) -> dict[str, Any]:
         "name": definition.name,
         "agent_type": definition.agent_type,
         "tools": [tool.name for tool in definition.tools],
-        "validators": [validator.name for validator in definition.validators],
+        "validators": [validator.name for validator in definition.speaking_order],
+        "strategy": {"ladder": list(definition.strategy.ladder), "escalate_to": definition.strategy.escalate_to},
         "failure_codes": sorted(definition.failures),
     }
 
@@ -160,7 +161,7 @@ def _lines(finding: Finding) -> Sequence[str]:
     lines = [f"{finding.package}: {finding.entry_point}"]
     for definition in finding.definitions:
         tools = ", ".join(tool.name for tool in definition.tools) or "none"
-        validators = ", ".join(validator.name for validator in definition.validators) or "none"
+        validators = ", ".join(validator.name for validator in definition.speaking_order) or "none"
         lines.append(f"       {definition.reference} for agents of type {definition.agent_type}")
         lines.append(f"       tools: {tools}; validators: {validators}")
     lines += [f"wrong  {problem}" for problem in finding.problems]

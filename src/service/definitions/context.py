@@ -52,15 +52,27 @@ class DataSet(Protocol):
         ...
 
 
+class FileReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the execution without its bytes: they stay in the database until a model is shown them."""
+
+    blob_id: int
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class AttachedFile:
-    """A file of the execution as text. `problem` says why there is none; `is_cut` that the text is not all of it."""
+    """A file of the execution as text. `problem` says why there is none; `is_cut` that the text is not all of it.
+    `reference` is given where a model that sees can be shown the file itself: sound images and PDFs."""
 
     filename: str
     content_type: str
     text: str = ""
     is_cut: bool = False
     problem: str | None = None
+    reference: FileReference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 
 from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
+from service.definitions.limits import Limits
 from service.definitions.schema import schema_of
+from service.definitions.strategy import PROPOSE, Strategy
 from service.definitions.tools import STOP_EXECUTION, Tool, ToolFunction, as_tool
 from service.definitions.verdicts import Issue, Verdict
 
 I = TypeVar("I")  # noqa: E741
 O = TypeVar("O")  # noqa: E741
+Transcript = Literal["answers", "all"]
+Judged = TypeVar("Judged", bound=Callable[..., Any])
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +58,8 @@ class Proposal(Generic[I, O]):
 class Step(Generic[I]):
     """The next turn, when it is decided what the model may do in it.
 
-    `issues` are those of the last cycle about this item, `tool_calls` those of this item in this cycle.
+    `issues` are those of the last cycle about this item, `tool_calls` those of this item in this cycle. `strategy` is
+    the rung that a correction is on.
     """
 
     input: I
@@ -62,6 +67,7 @@ class Step(Generic[I]):
     cycle: int
     issues: Sequence[Issue] = ()
     tool_calls: Sequence[ToolCall] = ()
+    strategy: str = PROPOSE
 
     def called(self, name: str) -> bool:
         """Whether a call of this tool has succeeded in this cycle."""
@@ -80,21 +86,29 @@ class Offer:
     answer_schema: dict[str, Any] | None = None
 
 
+Cost = Literal["cheap", "expensive"]
+Judge = Callable[[Proposal[I, O]], Verdict]
+AsyncJudge = Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]]
+
+
 @dataclass(frozen=True)
 class Validator(Generic[I, O]):
-    """A registered validator and the name that its verdicts carry."""
+    """A registered validator and the name that its verdicts carry. Cheap ones speak before expensive ones."""
 
     name: str
     function: Callable[[Proposal[I, O]], Verdict | Awaitable[Verdict]]
+    cost: Cost = "cheap"
 
 
 class Definition(Generic[I, O]):
     """A kind of execution that agents of `agent_type` offer under `key`.
 
     `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
-    `corrections` is how often a wrong answer may be corrected, `max_tool_calls` bounds the whole run. `model` is used
-    where the agent names none. `system` replaces the default system message's first part. Raise `version` whenever
-    a run that began with the old code could not go on with the new.
+    `limits` bounds every run; `corrections` and `max_tool_calls` are short for two of them. `model` is used where the
+    agent names none. `system` replaces the default system message's first part. `strategy` says how wrong answers are
+    corrected. `transcript` says what account tokens see of a run: answers, verdicts and names of tools, or all.
+    `explain_with_model` lets the model say in words why no answer was accepted, within the limits.
+    Raise `version` whenever a run that began with the old code could not go on with the new.
     """
 
     asks: Callable[..., str | Awaitable[str]] | None = None
@@ -113,28 +127,30 @@ class Definition(Generic[I, O]):
         description: str | None = None,
         tools: Sequence[Tool | ToolFunction] = (),
         failures: Mapping[str, str] | None = None,
-        corrections: int = 3,
-        max_tool_calls: int = 20,
+        limits: Limits | None = None,
+        corrections: int | None = None,
+        max_tool_calls: int | None = None,
         accepts_files: bool = True,
         model: str | None = None,
         system: str | None = None,
         examples: Sequence[Example] = (),
+        strategy: Strategy | None = None,
+        transcript: Transcript = "answers",
+        explain_with_model: bool = False,
     ) -> None:
-        self.key = key
-        self.name = name
+        self.key, self.version = key, version
+        self.name, self.description = name, description
         self.agent_type = agent_type
-        self.input = input
-        self.output = output
-        self.version = version
-        self.description = description
+        self.input, self.output = input, output
         self.tools: tuple[Tool, ...] = tuple(as_tool(given) for given in tools)
         self.failures: dict[str, str] = dict(failures or {})
-        self.corrections = corrections
-        self.max_tool_calls = max_tool_calls
+        self.limits = _limits(limits or Limits(), corrections=corrections, tool_calls=max_tool_calls)
         self.accepts_files = accepts_files
         self.model = model
         self.system = system
         self.examples = tuple(examples)
+        self.strategy = strategy or Strategy()
+        self.transcript, self.explain_with_model = transcript, explain_with_model
         self.validators: list[Validator[I, O]] = []
 
     def __repr__(self) -> str:
@@ -144,6 +160,16 @@ class Definition(Generic[I, O]):
     def reference(self) -> str:
         """Key and version in one word, such as echo@1: what workers offer and runs wait for."""
         return f"{self.key}@{self.version}"
+
+    @property
+    def corrections(self) -> int:
+        """How often a wrong answer may be corrected."""
+        return self.limits.corrections
+
+    @property
+    def max_tool_calls(self) -> int:
+        """Tool calls that a whole run may make."""
+        return self.limits.tool_calls
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -181,17 +207,30 @@ class Definition(Generic[I, O]):
         return function
 
     @overload
-    def validator(self, function: Callable[[Proposal[I, O]], Verdict], /) -> Callable[[Proposal[I, O]], Verdict]: ...
+    def validator(self, function: Judge[I, O], /) -> Judge[I, O]: ...
 
     @overload
-    def validator(
-        self, function: Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]], /
-    ) -> Callable[[Proposal[I, O]], Coroutine[Any, Any, Verdict]]: ...
+    def validator(self, function: AsyncJudge[I, O], /) -> AsyncJudge[I, O]: ...
 
-    def validator(self, function: Callable[[Proposal[I, O]], Any], /) -> Callable[[Proposal[I, O]], Any]:
-        """Decorates f(proposal) -> Verdict; a plain def runs in a thread. All speak each cycle, in the file's order."""
-        self.validators.append(Validator(getattr(function, "__name__", repr(function)), function))
-        return function
+    @overload
+    def validator(self, /, *, cost: Cost) -> Callable[[Judged], Judged]: ...
+
+    def validator(self, function: Callable[..., Any] | None = None, /, *, cost: Cost = "cheap") -> Callable[..., Any]:
+        """Decorates f(proposal) -> Verdict; a plain def runs in a thread. All speak each cycle.
+
+        They speak in the file's order, those of `cost="expensive"` after all others.
+        """
+
+        def register(judge: Judged) -> Judged:
+            self.validators.append(Validator(getattr(judge, "__name__", repr(judge)), judge, cost))
+            return judge
+
+        return register if function is None else register(function)
+
+    @property
+    def speaking_order(self) -> list[Validator[I, O]]:
+        """The validators as they speak: cheap before expensive, else in the file's order."""
+        return sorted(self.validators, key=lambda validator: validator.cost == "expensive")
 
     @overload
     def items(
@@ -221,6 +260,10 @@ class Definition(Generic[I, O]):
         if self.offers is not None:
             return self.offers(step)
         return Offer(tools={**{tool.name: None for tool in self.tools}, STOP_EXECUTION: None})
+
+
+def _limits(limits: Limits, **short: int | None) -> Limits:
+    return msgspec.structs.replace(limits, **{name: value for name, value in short.items() if value is not None})
 
 
 AnyDefinition = Definition[Any, Any]

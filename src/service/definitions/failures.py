@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,43 @@ MEANINGS: dict[FailureCode, tuple[str, bool]] = {
 """Code: (meaning, whether the same request may succeed later)."""
 
 
+class ExitReason(StrEnum):
+    """What ended a run, finer than the code: which budget, whose fault."""
+
+    FINISHED = "finished"
+    REJECTED = "rejected"
+    STOPPED = "stopped"
+    CORRECTIONS = "corrections"
+    TOOL_CALLS = "tool_calls"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    COST = "cost"
+    SECONDS = "seconds"
+    DEADLINE = "deadline"
+    PROVIDER = "provider"
+    WORKER_LOST = "worker_lost"
+    DEFINITION_UNAVAILABLE = "definition_unavailable"
+    ERROR = "error"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    CANCELLED = "cancelled"
+
+
+EXIT_REASONS: dict[str, ExitReason] = {
+    FailureCode.RUNTIME_ERROR: ExitReason.ERROR,
+    FailureCode.MAX_RETRIES_EXCEEDED: ExitReason.CORRECTIONS,
+    FailureCode.CANCELLED: ExitReason.CANCELLED,
+    FailureCode.DEADLINE_EXCEEDED: ExitReason.DEADLINE,
+    FailureCode.TOOL_CALLS_EXCEEDED: ExitReason.TOOL_CALLS,
+    FailureCode.TOKENS_EXCEEDED: ExitReason.OUTPUT_TOKENS,
+    FailureCode.COST_EXCEEDED: ExitReason.COST,
+    FailureCode.TIME_EXCEEDED: ExitReason.SECONDS,
+    FailureCode.OUTPUT_TOO_LARGE: ExitReason.OUTPUT_TOO_LARGE,
+    FailureCode.WORKER_LOST: ExitReason.WORKER_LOST,
+    FailureCode.DEFINITION_UNAVAILABLE: ExitReason.DEFINITION_UNAVAILABLE,
+}
+"""What a code says by itself; every other code is a validator's: rejected."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """Every validator accepted; `result` is JSON-able."""
@@ -56,12 +93,21 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run ended without a result. The explanation is never empty and holds no SQL, key or stack."""
+    """The run ended without a result. The explanation is never empty and holds no SQL, key or stack.
+
+    `reason` is given where the code does not say by itself what ended it.
+    """
 
     code: str
     explanation: str
     retryable: bool = False
     cycles: int = 0
+    reason: ExitReason | None = field(default=None, compare=False)
+
+    @property
+    def exit_reason(self) -> ExitReason:
+        """`reason`, or what the code says."""
+        return self.reason or EXIT_REASONS.get(self.code, ExitReason.REJECTED)
 
     def __post_init__(self) -> None:
         if not self.explanation.strip():

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import FailureCode
 from service.definitions.schema import is_object, schema_of
+from service.definitions.strategy import RUNGS
 from service.definitions.tools import STOP_EXECUTION
 
 KEBAB_CASE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -18,7 +19,13 @@ MAX_NAME_LENGTH = 100
 
 def mistakes(definition: AnyDefinition) -> list[str]:
     """Everything that is wrong with a definition, as sentences; none if it can be used."""
-    return [*_naming(definition), *_parts(definition), *_failures(definition), *_tools(definition)]
+    return [
+        *_naming(definition),
+        *_parts(definition),
+        *_strategy(definition),
+        *_failures(definition),
+        *_tools(definition),
+    ]
 
 
 def _naming(definition: AnyDefinition) -> Iterator[str]:
@@ -34,6 +41,9 @@ def _naming(definition: AnyDefinition) -> Iterator[str]:
         yield f"corrections {definition.corrections!r} must not be negative"
     if definition.max_tool_calls < 0:
         yield f"max_tool_calls {definition.max_tool_calls!r} must not be negative"
+    yield from definition.limits.problems()
+    if definition.transcript not in ("answers", "all"):
+        yield f"transcript {definition.transcript!r} must be 'answers' or 'all'"
 
 
 def _parts(definition: AnyDefinition) -> Iterator[str]:
@@ -53,6 +63,24 @@ def _parts(definition: AnyDefinition) -> Iterator[str]:
     for name, count in Counter(validator.name for validator in definition.validators).items():
         if count > 1:
             yield f"has {count} validators named {name!r}"
+
+
+def _strategy(definition: AnyDefinition) -> Iterator[str]:
+    ladder, stronger = definition.strategy.ladder, definition.strategy.escalate_to
+    for name, count in Counter(ladder).items():
+        if name not in RUNGS:
+            yield f"strategy has no rung {name!r}; there are: {', '.join(RUNGS)}"
+        if count > 1:
+            yield f"strategy names the rung {name!r} {count} times"
+    if not ladder:
+        yield "strategy has no rungs: name at least one of " + ", ".join(RUNGS)
+    if tuple(ladder) == ("escalate",) and stronger is None:
+        yield "strategy only escalates, but names no model in escalate_to"
+    if stronger is not None and (not stronger.strip() or "escalate" not in ladder):
+        yield f"strategy escalates to {stronger!r}, but its ladder has no rung 'escalate', or that names no model"
+    for validator in definition.validators:
+        if validator.cost not in ("cheap", "expensive"):
+            yield f"validator {validator.name!r} has the cost {validator.cost!r}; it is 'cheap' or 'expensive'"
 
 
 def _failures(definition: AnyDefinition) -> Iterator[str]:

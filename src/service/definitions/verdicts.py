@@ -8,18 +8,26 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Fix:
+    """The JSON value that belongs at the issue's path. It is put there without asking the model."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Issue:
     """One thing that is wrong with an answer.
 
     `path` is a JSON pointer into the answer ("" is all of it), `message` says what is wrong, `hint` what would be
-    right. `narrow` is a JSON Schema for the value at `path` (or for the tool argument of that name) that the next
-    answer is held to; it needs a model that decodes under a schema.
+    right. `narrow` is a JSON Schema for the value at `path` that the next answer's schema is tightened by; it needs a
+    model that decodes under a schema. `fix` is the right value, where code knows it.
     """
 
     path: str
     message: str
     hint: str | None = None
     narrow: Mapping[str, Any] | None = None
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,29 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
     if files:
         shown["files"] = [FILE]
     added = {"version": 1, "data_set": 3, "picked_up_at": None, "cycles": 0, "retryable": None}
-    return {**shown, **added, **(changed or {})}
+    spent = {"usage": None, "limits": LIMITS, "exit_reason": None}
+    return {**shown, **added, **spent, **(changed or {})}
+
+
+LIMITS = {
+    "corrections": 3,
+    "tool_calls": 200,
+    "input_tokens": None,
+    "output_tokens": None,
+    "cost": None,
+    "turn_seconds": None,
+    "seconds": 3600.0,
+}
+
+USAGE = {
+    "input_tokens": 6296,
+    "cached_tokens": 5918,
+    "output_tokens": 422,
+    "cost": 0.0,
+    "seconds": 14.702,
+    "calls": 8,
+    "is_estimated": False,
+}
 
 
 PICKED_UP = {"status": "in_progress", "picked_up_at": "2025-04-10T14:00:00.103211Z"}
@@ -53,6 +75,8 @@ FINISHED = PICKED_UP | {
     "finished_at": "2025-04-10T14:00:16.554571Z",
     "duration_seconds": 16.554571,
     "cycles": 2,
+    "usage": USAGE,
+    "exit_reason": "finished",
 }
 
 FAILED = PICKED_UP | {
@@ -63,6 +87,8 @@ FAILED = PICKED_UP | {
     "duration_seconds": 18.230887,
     "cycles": 1,
     "retryable": False,
+    "usage": USAGE,
+    "exit_reason": "rejected",
 }
 
 PAGE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.definitions.definition import AnyDefinition
+from service.definitions.limits import FROM_ZERO, NAMES, WHOLE, Limits
 from service.definitions.registry import Registry
 from service.docs import examples
 
@@ -29,7 +30,11 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
     return {
         "title": definition.name,
         "type": "object",
-        "properties": {"execution_key": {"const": definition.key}, "input": definition.input_schema},
+        "properties": {
+            "execution_key": {"const": definition.key},
+            "input": definition.input_schema,
+            "limits": _limits(definition.limits),
+        },
         "required": ["execution_key"],
         "additionalProperties": False,
     }
@@ -38,14 +43,35 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
 def _any_json_form() -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"execution_key": {"type": "string"}, "input": {"type": "object"}},
+        "properties": {
+            "execution_key": {"type": "string"},
+            "input": {"type": "object"},
+            "limits": _limits(Limits()),
+        },
         "required": ["execution_key"],
+        "additionalProperties": False,
+    }
+
+
+def _limits(most: Limits) -> dict[str, Any]:
+    """What the caller may lower, each with the most that it may be."""
+    properties: dict[str, Any] = {}
+    for name in NAMES:
+        number: dict[str, Any] = {"type": "integer" if name in WHOLE else "number"}
+        number |= {"minimum": 0} if name in FROM_ZERO else {"exclusiveMinimum": 0}
+        highest = getattr(most, name)
+        properties[name] = number if highest is None else {**number, "maximum": highest}
+    return {
+        "type": "object",
+        "description": "Limits of this run, lower than the definition's.",
+        "properties": properties,
         "additionalProperties": False,
     }
 
 
 def _form(keys: list[str]) -> dict[str, Any]:
     files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    encoded = {"type": "string", "contentMediaType": "application/json", "description": "JSON-encoded."}
     return {
         "type": "object",
         "properties": {
@@ -54,7 +80,8 @@ def _form(keys: list[str]) -> dict[str, Any]:
                 "description": "May be left out where the agent offers exactly one definition.",
                 **({"enum": keys} if keys else {}),
             },
-            "input": {"type": "string", "contentMediaType": "application/json", "description": "JSON-encoded."},
+            "input": encoded,
+            "limits": encoded,
             "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
         },
         "additionalProperties": False,

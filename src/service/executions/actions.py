@@ -16,6 +16,7 @@ from service.agents.store import visible_agent
 from service.bodies import parse_json
 from service.database import Database, Row
 from service.definitions.definition import AnyDefinition
+from service.definitions.limits import Limits, lowered
 from service.definitions.registry import Registry
 from service.definitions.schema import decode
 from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable
@@ -31,10 +32,14 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded."""
+    """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded.
+
+    `limits` are those that it wants lower than the definition's.
+    """
 
     execution_key: str | None
     input: object
+    limits: object = "{}"
     files: Sequence[SpooledUpload] = ()
 
 
@@ -74,7 +79,7 @@ async def start(
     Raises InvalidInput or BadRequest with nothing written; Unavailable if the database cannot say that it was kept.
     """
     definition = choose(asked.execution_key, await offered(database, registry, agent["agent_type"]), registry)
-    input_value = decode(definition.input, _object(asked.input), root="input")
+    input_value, limited = _judge(definition, asked)
     if asked.files and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
     identified = await files.identify_all(asked.files, limits)
@@ -86,6 +91,7 @@ async def start(
         definition_key=definition.key,
         definition_version=definition.version,
         input=msgspec.json.encode(input_value).decode(),
+        limits=msgspec.json.encode(limited).decode(),
         files=await files.keep(database, asked.files, identified),
     )
     row = await accept(database, new)
@@ -139,14 +145,31 @@ async def get(database: Database, principal: Principal, execution_id: int) -> Ro
     return row
 
 
-def _object(given: object) -> dict[str, Any]:
-    """The input as an object: itself, or what a JSON-encoded string holds."""
+def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits]:
+    """The input and the limits of a run. Raises InvalidInput naming everything that is wrong with either."""
+    errors: list[FieldError] = []
+    input_value, limited = None, definition.limits
+    try:
+        input_value = decode(definition.input, _object(asked.input, "input"), root="input")
+    except InvalidInput as error:
+        errors += error.errors
+    try:
+        limited = lowered(definition.limits, _object(asked.limits, "limits"))
+    except InvalidInput as error:
+        errors += error.errors
+    if errors:
+        raise InvalidInput(errors)
+    return input_value, limited
+
+
+def _object(given: object, name: str) -> dict[str, Any]:
+    """A field's object: itself, or what a JSON-encoded string holds."""
     try:
         value = parse_json(given) if isinstance(given, str) else given
     except BadRequest as error:
-        raise InvalidInput([FieldError("input", error.detail)]) from error
+        raise InvalidInput([FieldError(name, error.detail)]) from error
     if not isinstance(value, dict):
-        raise InvalidInput([FieldError("input", "must be an object")])
+        raise InvalidInput([FieldError(name, "must be an object")])
     return value
 
 

@@ -24,7 +24,7 @@ from service.wire import MAX_ID, Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-FIELDS = ("execution_key", "input")
+FIELDS = ("execution_key", "input", "limits")
 
 Filter: TypeAlias = Annotated[str | None, QueryParameter(description="Empty: no filter.")]
 
@@ -177,22 +177,27 @@ def start_of_json(body: bytes) -> actions.Start:
         errors.append(FieldError("execution_key", "must be a string"))
     if errors:
         raise InvalidInput(errors)
-    return actions.Start(execution_key=key, input=fields.get("input", {}))
+    return actions.Start(execution_key=key, input=fields.get("input", {}), limits=fields.get("limits", {}))
 
 
 def start_of_form(form: Form) -> actions.Start:
-    """A multipart form; `input` is JSON-encoded. Raises InvalidInput naming fields that are unknown or repeated."""
+    """A multipart form; `input` and `limits` are JSON-encoded. Raises InvalidInput for what is unknown or repeated."""
     errors = _unknown_fields(form.fields)
     errors += [FieldError(name, "was given more than once") for name, texts in form.fields.items() if len(texts) > 1]
     if errors:
         raise InvalidInput(errors)
     given = {name: texts[0] for name, texts in form.fields.items()}
-    return actions.Start(execution_key=given.get("execution_key"), input=given.get("input", {}), files=form.files)
+    return actions.Start(
+        execution_key=given.get("execution_key"),
+        input=given.get("input", {}),
+        limits=given.get("limits", {}),
+        files=form.files,
+    )
 
 
 def _unknown_fields(fields: dict[str, object] | dict[str, list[str]]) -> list[FieldError]:
     unknown = [name for name in fields if name not in FIELDS]
-    return [FieldError(_shown(name), f"is not a known field; there are {' and '.join(FIELDS)}") for name in unknown]
+    return [FieldError(_shown(name), f"is not a known field; there are {', '.join(FIELDS)}") for name in unknown]
 
 
 def _shown(name: str) -> str:

@@ -11,8 +11,23 @@ import msgspec
 from service.database import Row
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import MEANINGS
+from service.definitions.limits import Limits
 from service.files.models import FileOut, file_url
 from service.times import optional_ts, ts
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run spent, with everything that failed or was repeated. `cost` is in US dollars, null where a price is
+    not known; `seconds` are those of requests that were answered. `is_estimated`: a part of it is the most that a
+    request could have cost, because nobody saw its end."""
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float
+    calls: int
+    is_estimated: bool
 
 
 class GuideFields(msgspec.Struct, kw_only=True):
@@ -41,10 +56,14 @@ class ListedExecution(GuideFields, kw_only=True):
     picked_up_at: str | None
     cycles: int
     retryable: bool | None
+    usage: Usage | None
+    limits: Limits
+    exit_reason: str | None
 
 
 class Execution(GuideFields, kw_only=True):
-    """One execution. `retryable` says of a failure whether the same request may succeed later."""
+    """One execution. `retryable` says of a failure whether the same request may succeed later, `exit_reason` what ended
+    it: which budget, whose fault. `usage` is there once it has ended."""
 
     files: list[FileOut]
     version: int
@@ -52,13 +71,9 @@ class Execution(GuideFields, kw_only=True):
     picked_up_at: str | None
     cycles: int
     retryable: bool | None
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a run ends by itself."""
-
-    corrections: int
-    tool_calls: int
+    usage: Usage | None
+    limits: Limits
+    exit_reason: str | None
 
 
 class OfferedDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +122,24 @@ def _fields(row: Row) -> dict[str, Any]:
         "picked_up_at": optional_ts(row["picked_up_at"]),
         "cycles": row["cycles"],
         "retryable": row["retryable"],
+        "usage": _usage(row),
+        "limits": msgspec.convert(row["limits"], Limits),
+        "exit_reason": row["exit_reason"],
     }
+
+
+def _usage(row: Row) -> Usage | None:
+    if row["calls"] is None:
+        return None
+    return Usage(
+        input_tokens=row["input_tokens"],
+        cached_tokens=row["cached_tokens"],
+        output_tokens=row["output_tokens"],
+        cost=None if row["cost"] is None else float(row["cost"]),
+        seconds=float(row["model_seconds"]),
+        calls=row["calls"],
+        is_estimated=row["is_estimated"],
+    )
 
 
 def _files(conversation_id: int, files: Iterable[Row]) -> list[FileOut]:
@@ -126,6 +158,6 @@ def offered_definition(definition: AnyDefinition) -> OfferedDefinition:
         version=definition.version,
         output_schema=definition.output_schema,
         failure_codes=meanings | definition.failures,
-        limits=Limits(corrections=definition.corrections, tool_calls=definition.max_tool_calls),
+        limits=definition.limits,
         accepts_files=definition.accepts_files,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.database import Connection
-from service.definitions.failures import MEANINGS, FailureCode
+from service.definitions.failures import EXIT_REASONS, MEANINGS, FailureCode
 from service.executions.lifecycle import Status, sources
+from service.executions.runtime import USAGE
 from service.queue import TICKET
 
 # A sweeper that is stopped within its transaction must not keep the others from sweeping: the server ends it.
@@ -57,7 +58,7 @@ SELECT execution_id, definition FROM execution_runtime r
  ORDER BY execution_id LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 
-FAIL = """
+FAIL = f"""
 WITH ended AS (
   DELETE FROM execution_runtime r USING executions e
    WHERE r.execution_id = %(execution_id)s AND e.id = r.execution_id AND e.status = ANY (%(sources)s)
@@ -66,11 +67,13 @@ execution AS (
   UPDATE executions e
      SET status = 'failed', failure_code = %(code)s, failure_explanation = %(explanation)s,
          retryable = %(retryable)s, finished_at = now(),
-         cycles = (SELECT coalesce(max(cycle), 0) FROM verdicts v WHERE v.execution_id = e.id)
+         cycles = (SELECT coalesce(max(cycle), 0) FROM verdicts v WHERE v.execution_id = e.id),
+         exit_reason = %(exit_reason)s,
+         {USAGE}
     FROM ended WHERE e.id = ended.execution_id)
 INSERT INTO events (execution_id, seq, account_id, kind, data)
 SELECT execution_id, seq, account_id, 'failed', jsonb_build_object('code', %(code)s::text) FROM ended
-"""
+"""  # noqa: S608 - a constant
 
 TOP_UP = "SELECT top_up_ticket() AS ticket_added"
 NUMBER_EVENTS = "SELECT number_events(%(limit)s) AS numbered"
@@ -154,6 +157,7 @@ async def _fail(connection: Connection, execution_id: int, code: FailureCode, ex
         "code": code.value,
         "explanation": explanation,
         "retryable": MEANINGS[code][1],
+        "exit_reason": EXIT_REASONS[code].value,
         "sources": list(sources(Status.FAILED)),
     }
     await connection.execute(FAIL, values)

@@ -14,14 +14,16 @@ from typing import Any, assert_never
 from psycopg.types.json import Jsonb
 
 from service.database import Connection
-from service.definitions.failures import Failed, Finished, Outcome
+from service.definitions.failures import ExitReason, Failed, Finished, Outcome
 from service.executions.lifecycle import Status, sources
 from service.queue import TICKET
 
 CLAIM = "SELECT execution_id, epoch, ticket_added FROM claim_execution(%(worker_id)s, %(offers)s)"
 
 LOAD = """
-SELECT e.definition_key, e.definition_version, e.input, e.conversation_id, e.deadline,
+SELECT e.definition_key, e.definition_version, e.input, e.conversation_id, e.deadline, e.limits,
+       extract(epoch FROM now() - e.picked_up_at)::float8 AS running_seconds,
+       extract(epoch FROM e.deadline - now())::float8 AS seconds_to_deadline,
        e.data_set_id, d.name AS data_set_name, a.model AS agent_model, a.name AS agent_name
   FROM executions e
   JOIN agents a ON a.id = e.agent_id
@@ -44,8 +46,14 @@ event AS (
 SELECT CASE WHEN phase = 'ready' THEN {TICKET} END AS ticket FROM released
 """  # noqa: S608 - a constant
 
+USAGE = """
+(input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated) = (
+  SELECT input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated FROM usage_of(e.id))
+"""
+"""What ends an execution sets: everything that was spent on it."""
+
 # The row's end is the fence; the guard on status keeps to the lifecycle.
-END = """
+END = f"""
 WITH ended AS (
   DELETE FROM execution_runtime r USING executions e
    WHERE r.execution_id = %(execution_id)s AND r.worker_id = %(worker_id)s AND r.epoch = %(epoch)s
@@ -54,13 +62,14 @@ WITH ended AS (
 execution AS (
   UPDATE executions e
      SET status = %(status)s, result = %(result)s, failure_code = %(code)s, failure_explanation = %(explanation)s,
-         retryable = %(retryable)s, cycles = %(cycles)s, finished_at = now()
+         retryable = %(retryable)s, cycles = %(cycles)s, exit_reason = %(exit_reason)s, finished_at = now(),
+         {USAGE}
     FROM ended WHERE e.id = ended.execution_id),
 event AS (
   INSERT INTO events (execution_id, seq, account_id, kind, data)
   SELECT execution_id, seq, account_id, %(status)s, %(data)s FROM ended)
 SELECT count(*) AS ended, top_up_ticket() AS ticket_added FROM ended
-"""
+"""  # noqa: S608 - a constant
 
 IS_OURS = """
 SELECT FROM events
@@ -91,13 +100,19 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedExecution:
-    """What a run needs of its execution. `input` is as stored: decoded JSON."""
+    """What a run needs of its execution. `input` and `limits` are as stored: decoded JSON.
+
+    `running_seconds` are counted from the first worker, `seconds_to_deadline` by the database's clock.
+    """
 
     definition_key: str
     definition_version: int
     input: Any
     conversation_id: int
     deadline: datetime | None
+    limits: dict[str, Any]
+    running_seconds: float
+    seconds_to_deadline: float | None
     data_set_id: int
     data_set_name: str
     agent_model: str | None
@@ -161,10 +176,10 @@ def _outcome_parameters(held: Claim, outcome: Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {"result": None, "code": None, "explanation": None, "retryable": None}
     match outcome:
         case Finished(result=result):
-            status = Status.FINISHED
+            status, reason = Status.FINISHED, ExitReason.FINISHED
             values["result"] = Jsonb(result)
         case Failed(code=code, explanation=explanation, retryable=retryable):
-            status = Status.FAILED
+            status, reason = Status.FAILED, outcome.exit_reason
             values |= {"code": code, "explanation": explanation, "retryable": retryable}
             data["code"] = code
         case _ as never:
@@ -175,5 +190,6 @@ def _outcome_parameters(held: Claim, outcome: Outcome) -> dict[str, Any]:
         "sources": list(sources(status)),
         "status": status.value,
         "cycles": outcome.cycles,
+        "exit_reason": reason.value,
         "data": Jsonb(data),
     }

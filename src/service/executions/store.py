@@ -14,7 +14,8 @@ from service.queue import TICKET
 COLUMNS = (
     "id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key, definition_version, status,"
     " input::text, result::text, failure_code, failure_explanation, retryable, cycles,"
-    " started_at, picked_up_at, finished_at"
+    " started_at, picked_up_at, finished_at, limits, exit_reason,"
+    " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated"
 )
 
 
@@ -29,9 +30,9 @@ WITH conversation AS (
   INSERT INTO conversations (account_id, agent_id) VALUES (%(account_id)s, %(agent_id)s) RETURNING id
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
-                          definition_key, definition_version, input)
+                          definition_key, definition_version, input, limits)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
-         %(definition_key)s, %(definition_version)s, %(input)s::jsonb
+         %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -75,7 +76,7 @@ LIVE_OFFERS = "SELECT DISTINCT unnest(offers) AS reference FROM workers WHERE le
 
 @dataclass(frozen=True, kw_only=True)
 class NewExecution:
-    """Everything that is written when an execution is accepted. `input` is JSON text."""
+    """Everything that is written when an execution is accepted. `input` and `limits` are JSON text."""
 
     account_id: int
     agent_id: int
@@ -84,6 +85,7 @@ class NewExecution:
     definition_key: str
     definition_version: int
     input: str
+    limits: str = "{}"
     files: Sequence[NewFile] = ()
 
 
@@ -103,6 +105,7 @@ async def accept(connection: Connection, new: NewExecution) -> Row:
             "definition_version": new.definition_version,
             "definition": f"{new.definition_key}@{new.definition_version}",
             "input": new.input,
+            "limits": new.limits,
             "blob_ids": [file.blob_id for file in new.files],
             "filenames": [file.filename for file in new.files],
             "content_types": [file.content_type for file in new.files],

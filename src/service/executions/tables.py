@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    Numeric,
     Table,
     Text,
     desc,
@@ -51,6 +52,16 @@ executions = Table(
     timestamp_column("started_at", default_now=True),
     timestamp_column("picked_up_at", nullable=True),
     timestamp_column("finished_at", nullable=True),
+    Column("limits", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="what this run may use"),
+    Column("exit_reason", Text, nullable=True),
+    # Usage is set with the outcome, by usage_of().
+    Column("input_tokens", BigInteger, nullable=True),
+    Column("cached_tokens", BigInteger, nullable=True),
+    Column("output_tokens", BigInteger, nullable=True),
+    Column("cost", Numeric, nullable=True, comment="US dollars; null where a price is not known"),
+    Column("model_seconds", Numeric, nullable=True),
+    Column("calls", Integer, nullable=True),
+    Column("is_estimated", Boolean, nullable=True),
     CheckConstraint("(status IN ('finished', 'failed')) = (finished_at IS NOT NULL)", name="final_has_finished_at"),
     CheckConstraint(
         "(status = 'failed') = (failure_code IS NOT NULL AND failure_explanation <> '')", name="failed_has_code"

@@ -11,12 +11,14 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tasks.llm.gate import Gate
 from tasks.llm.local_process import LocalProcess
 from tasks.llm.protocol import Answer, Message, ModelError, Profile, Request, ToolOffer, ToolRequest, Usage
 
@@ -39,6 +41,11 @@ class LocalModel:
         self._process = process
         self._max_answer_bytes = max_answer_bytes
         self._turn = asyncio.Lock()
+        self._gate = Gate(1)
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """The one question at a time; `ask` keeps to it by itself, but there the wait counts for the caller."""
+        return self._gate.slot()
 
     async def ask(self, request: Request, options: Mapping[str, Any] | None = None) -> Answer:
         """One answer. The time limit starts when the model does: others may be asking before us.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
+
+from service.definitions.context import FileReference
+from service.profiles import Price
 
 
 class ToolRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,13 +21,22 @@ class ToolRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of the prompt, neutral to providers: this is what is journalled."""
+    """One message of the prompt, neutral to providers: this is what is journalled.
+
+    `attachments` come before the text of a user's message. Only the references are kept; an adapter whose model sees
+    reads the bytes when it builds its request, any other says that the file is not shown.
+    """
 
     role: Literal["system", "user", "assistant", "tool"]
     text: str = ""
     tool_requests: tuple[ToolRequest, ...] = ()
     call_id: str = ""
     tool_name: str = ""
+    attachments: tuple[FileReference, ...] = ()
+
+
+ReadFile = Callable[[FileReference], Awaitable[bytes]]
+"""The bytes of a file, read from the database."""
 
 
 class ToolOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,42 +66,92 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens that the provider counted for one call."""
+    """What one call cost, as far as it is known. `cached_tokens` and `written_tokens` (into the provider's cache) are
+    parts of `input_tokens`.
+
+    `attempts` are the requests that were sent, retries and fallback models included; `unanswered` are those of them
+    that the provider may have worked on and billed without telling: time-outs, broken connections, garbage.
+    `is_estimated`: the tokens are our own count, because the answer was cut before the provider sent its figures.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    written_tokens: int = 0
+    attempts: int = 1
+    unanswered: int = 0
+    is_estimated: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back: text, or tool calls, or both. `finish_reason` is normalised."""
+    """What came back: text, or tool calls, or both. `finish_reason` is normalised. `model` is the provider's word for
+    it; `answered_by` the name of the model that answered in place of the one that was asked, "" where it did itself."""
 
     text: str = ""
     tool_requests: tuple[ToolRequest, ...] = ()
     finish_reason: Literal["stop", "tool_calls", "length", "refusal"] = "stop"
     usage: Usage = Usage()
     model: str = ""
+    answered_by: str = ""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """How to talk to a model. `item_by_item`: a small model that is asked for one item of the work
     at a time. `prose_feedback`: whether issues are told in words; small models copy such words into their answer.
-    `temperatures`: one per cycle, the last one repeated."""
+    `temperatures`: one per cycle, the last one repeated. `sees_images`, `sees_pdfs`: what it can be shown of the
+    execution's files. `price`: what the operator set for a profile, None where a price table is to say; there the model
+    is `priced_as`, KIND:MODEL, or as its name where that is empty."""
 
     item_by_item: bool = False
     prose_feedback: bool = True
     max_output_tokens: int = 4096
     temperatures: tuple[float, ...] = ()
+    sees_images: bool = False
+    sees_pdfs: bool = False
+    price: Price | None = None
+    priced_as: str = ""
+
+
+NOTHING_SENT = Usage(attempts=0)
 
 
 class ModelError(Exception):
-    """The provider could not be used. The text is clean: no key, no raw body. `retryable`: may work later."""
+    """The provider could not be used. The text is clean: no key, no raw body. `retryable`: may work later.
 
-    def __init__(self, explanation: str, *, retryable: bool, retry_after_seconds: float | None = None) -> None:
+    `is_away`: the provider, not the request, is what failed: overloaded, out of quota, down, silent; another
+    provider may answer, or this one later. `usage` is what was spent all the same.
+    """
+
+    def __init__(
+        self,
+        explanation: str,
+        *,
+        retryable: bool,
+        retry_after_seconds: float | None = None,
+        is_away: bool = False,
+        usage: Usage = NOTHING_SENT,
+    ) -> None:
         super().__init__(explanation)
         self.explanation = explanation
         self.retryable = retryable
         self.retry_after_seconds = retry_after_seconds
+        self.is_away = is_away
+        self.usage = usage
+
+
+class ProviderAway(ModelError):
+    """The provider is away for longer than a worker's slot is held: the run is to be given back, to go on in
+    `resume_in_seconds`."""
+
+    def __init__(self, error: ModelError, *, resume_in_seconds: float) -> None:
+        super().__init__(
+            error.explanation,
+            retryable=True,
+            retry_after_seconds=error.retry_after_seconds,
+            is_away=True,
+            usage=error.usage,
+        )
+        self.resume_in_seconds = resume_in_seconds
 
 
 class LanguageModel(Protocol):
@@ -104,3 +167,31 @@ class LanguageModel(Protocol):
     async def close(self) -> None:
         """Give up connections, threads and child processes."""
         ...
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """A model that answers only so many questions at a time."""
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """What to hold around `ask`. It is waited for as long as others ask, outside of a request's time limit."""
+        ...
+
+
+def slot(model: LanguageModel) -> AbstractAsyncContextManager[None]:
+    """The model's slot; one that is always free where it has none."""
+    return model.slot() if isinstance(model, Gated) else nullcontext()
+
+
+@runtime_checkable
+class Relaying(Protocol):
+    """A model in whose place others may answer."""
+
+    def named(self, name: str) -> LanguageModel:
+        """The one of that name."""
+        ...
+
+
+def who_answered(model: LanguageModel, answer: Answer) -> LanguageModel:
+    """The model that an answer is to be paid to: not always the one that was asked."""
+    return model.named(answer.answered_by) if answer.answered_by and isinstance(model, Relaying) else model

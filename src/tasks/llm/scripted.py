@@ -14,11 +14,13 @@ from service.errors import SetupError
 from tasks.llm.protocol import Answer, ModelError, Profile, Request, ToolRequest, Usage
 
 FAULTS: dict[str, ModelError] = {
-    "429": ModelError("The model provider is limiting requests (429).", retryable=True, retry_after_seconds=1),
-    "500": ModelError("The model provider failed (500).", retryable=True),
-    "timeout": ModelError("The model provider did not answer in time.", retryable=True),
-    "reset": ModelError("The connection to the model provider was reset.", retryable=True),
-    "garbage": ModelError("The model provider sent something that is no answer.", retryable=True),
+    "429": ModelError(
+        "The model provider is limiting requests (429).", retryable=True, is_away=True, retry_after_seconds=1
+    ),
+    "500": ModelError("The model provider failed (500).", retryable=True, is_away=True),
+    "timeout": ModelError("The model provider did not answer in time.", retryable=True, is_away=True),
+    "reset": ModelError("The connection to the model provider was reset.", retryable=True, is_away=True),
+    "garbage": ModelError("The model provider sent something that is no answer.", retryable=True, is_away=True),
     "401": ModelError("The model provider refused the credentials (401).", retryable=False),
 }
 """What {"fault": NAME} raises: as an adapter would, after its own retries."""

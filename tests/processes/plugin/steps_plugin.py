@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentic import Accept, Definition, Input, Proposal, Retry, ToolContext, Verdict, tool
-from service.settings import Settings
+from service.profiles import Price
 from tasks.llm import models
 from tasks.llm.protocol import Answer, LanguageModel, Profile, Request, ToolRequest, Usage
 
@@ -107,10 +107,13 @@ def enough_cycles(proposal: Proposal[StepsInput, dict[str, int]]) -> Verdict:
 
 
 class StepsModel:
-    """One instance per process; which turn it is, and of which run, it reads from the request."""
+    """One instance per process; which turn it is, and of which run, it reads from the request.
+
+    Each answer costs one token in, one out, and two dollars.
+    """
 
     name = "steps:by-input"
-    profile = Profile()
+    profile = Profile(price=Price(input=1_000_000, output=1_000_000))
 
     async def ask(self, request: Request, options: Mapping[str, Any] | None = None) -> Answer:
         asked = json.loads(next(message.text for message in request.messages if message.role == "user"))
@@ -130,7 +133,7 @@ class StepsModel:
         pass
 
 
-def _open(name: str, rest: str, settings: Settings) -> LanguageModel:
+def _open(wanted: models.Wanted) -> LanguageModel:
     return StepsModel()
 
 

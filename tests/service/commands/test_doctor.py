@@ -82,6 +82,20 @@ def test_doctor_with_a_provider_key_mentions_it_without_showing_it(database_url:
     assert "sk-very-secret" not in json.dumps(finding)
 
 
+def test_doctor_with_profiles_says_what_each_is_and_which_key_is_missing(database_url: str) -> None:
+    profiles = {
+        "fast": {"model": "openai:m", "base_url": "https://user:pass@models.test/v1?key=hidden", "fallback": ["deep"]},
+        "deep": {"model": "anthropic:m", "api_key_variable": "TEAM_KEY"},
+        "paid": {"model": "openai:m", "api_key_variable": "PAID_KEY"},
+    }
+    found = findings(database_url, AGENTIC_PROFILES=json.dumps(profiles), PAID_KEY="sk-very-secret")
+    assert found["profile fast"]["state"] == "good"
+    assert found["profile fast"]["text"] == "openai:m at models.test, falls back to deep, without a key"
+    assert (found["profile deep"]["state"], found["profile deep"]["mend"]) == ("bad", ["export TEAM_KEY=…"])
+    assert found["profile paid"]["text"] == "openai:m, key from PAID_KEY"
+    assert [secret for secret in ("sk-very-secret", "pass@", "hidden") if secret in json.dumps(found)] == []
+
+
 def test_doctor_of_a_worker_with_a_live_lease_exits_0(database_url: str, connection: psycopg.Connection) -> None:
     register(connection, "one", seconds=30)
     assert agentic("doctor", "--worker", "one", environment={"DATABASE_URL": database_url}).returncode == 0

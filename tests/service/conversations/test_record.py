@@ -197,3 +197,54 @@ def test_posting_to_it_is_400(client: Client, world: World, run: Run) -> None:
 
     assert answer.status_code == 400
     assert "record" in answer.json()["detail"]
+
+
+def test_turns_and_cycles_tell_strategy_calls_and_cost(
+    client: Client, connection: psycopg.Connection, run: Run
+) -> None:
+    connection.execute("UPDATE turns SET cost = 0.25, calls = 1")
+    connection.execute(
+        "UPDATE turns SET calls = 3, lost_input_tokens = 100, lost_output_tokens = 7, lost_cost = 0.5,"
+        " is_estimated = true WHERE number = 2"
+    )
+    connection.execute("UPDATE turns SET strategy = 'patch', cost = NULL WHERE number = 3")
+
+    first, second, _ = client.get(run.path).json()["cycles"]
+
+    names = ("strategy", "model", "input_tokens", "cached_tokens", "output_tokens", "cost", "seconds")
+    assert [first[name] for name in names] == ["propose", "echo", 120, 0, 17, 1.0, 3.0]
+    assert [second[name] for name in names] == ["patch", "echo", 10, 0, 5, None, 1.5]
+    turn = first["turns"][1]
+    assert [turn[name] for name in ("calls", "lost_tokens", "cost", "is_estimated")] == [3, 107, 0.75, True]
+
+
+def test_turn_in_flight_counts_as_it_was_reserved(client: Client, connection: psycopg.Connection, run: Run) -> None:
+    connection.execute(
+        "UPDATE turns SET input_tokens = NULL, output_tokens = NULL, reserved_input_tokens = 50,"
+        " reserved_output_tokens = 10, reserved_cost = 0.5 WHERE number = 4"
+    )
+
+    cycle = client.get(run.path).json()["cycles"][2]
+
+    assert (cycle["input_tokens"], cycle["output_tokens"], cycle["cost"]) == (50, 10, 0.5)
+    assert (cycle["turns"][0]["calls"], cycle["turns"][0]["is_estimated"]) == (1, True)
+
+
+def test_owner_sees_everything_where_the_definition_says_so(
+    client: Client, connection: psycopg.Connection, run: Run
+) -> None:
+    connection.execute("UPDATE executions SET definition_key = 'open'")
+
+    turn = client.get(run.path).json()["cycles"][0]["turns"][0]
+
+    assert [message["text"] for message in turn["asked"]] == [SECRET, "Do it."]
+    assert SECRET in turn["tool_calls"][0]["arguments"]
+    assert SECRET in turn["tool_calls"][0]["result"]
+
+
+def test_owner_sees_no_prompts_where_the_definition_is_gone(
+    client: Client, connection: psycopg.Connection, run: Run
+) -> None:
+    connection.execute("UPDATE executions SET definition_version = 2")
+
+    assert client.get(run.path).json()["cycles"][0]["turns"][0]["asked"] is None

@@ -65,6 +65,19 @@ BODIES: dict[str, tuple[int, dict[str, Any]]] = {
     "input of a wrong type": (400, _json(input={"text": 1})),
     "input out of range": (400, _json(input={"text": "a", "count": 11})),
     "input with an unknown field": (400, _json(input={"text": "a", "other": 1})),
+    "limits null": (400, _json(input={"text": "a"}, limits=None)),
+    "limits list": (400, _json(input={"text": "a"}, limits=[])),
+    "limits with an unknown name": (400, _json(input={"text": "a"}, limits={"money": 1})),
+    "limits raised": (400, _json(input={"text": "a"}, limits={"corrections": 4})),
+    "limits negative": (400, _json(input={"text": "a"}, limits={"tool_calls": -1})),
+    "limits zero": (400, _json(input={"text": "a"}, limits={"cost": 0})),
+    "limits of a wrong type": (400, _json(input={"text": "a"}, limits={"input_tokens": 1.5})),
+    "limits boolean": (400, _json(input={"text": "a"}, limits={"seconds": True})),
+    "limits lifted": (400, _json(input={"text": "a"}, limits={"seconds": None})),
+    "limits huge": (400, _json(input={"text": "a"}, limits={"output_tokens": 10**30})),
+    "limits with NUL": (400, _json(input={"text": "a"}, limits={"a\0": 1})),
+    "form: limits not JSON": (400, _form([TEXT], limits="few")),
+    "form: limits raised": (400, _form([TEXT], limits='{"tool_calls": 21}')),
     "other media type": (415, _raw(b"a,b", "text/csv")),
     "urlencoded": (415, _raw(b"execution_key=summary", "application/x-www-form-urlencoded")),
     "no media type": (415, _raw(b"{}", None)),
@@ -177,6 +190,14 @@ def test_start_when_the_body_is_no_json_then_nothing_else_is_made_of_it(
     body = b'{"execution_key": "summary", "input": {"text": [' + value + b"]}}"
     document = client.post(f"/api/agents/{world.one}/agentic-executions/", **_raw(body)).json()
     assert document["detail"].startswith("Invalid JSON: ")
+
+
+def test_start_when_input_and_limits_are_wrong_then_all_are_named(client: Client, world: World) -> None:
+    limits = {"corrections": 9, "money": 1, "seconds": "1"}
+    answer = client.post(f"/api/agents/{world.one}/agentic-executions/", **_json(input={"text": 1}, limits=limits))
+    messages = {error["field"]: error["message"] for error in answer.json()["errors"]}
+    assert set(messages) == {"input.text", "limits.corrections", "limits.money", "limits.seconds"}
+    assert messages["limits.corrections"] == "may be lowered from 3, not raised"
 
 
 def test_start_when_several_fields_are_unknown_then_all_are_named(client: Client, world: World) -> None:

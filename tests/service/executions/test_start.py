@@ -175,3 +175,39 @@ def test_start_when_there_are_versions_then_the_highest_that_a_live_worker_has(
     assert versioned.post(starts(world.one), json=ASKED).json()["version"] == expected
     listed = versioned.get(f"/api/agents/{world.one}/agentic-execution-definitions/").json()
     assert [(one["key"], one["version"]) for one in listed] == [("summary", expected)]
+
+
+FREE = {"corrections": 3, "tool_calls": 20, "input_tokens": None, "output_tokens": None, "cost": None}
+USUAL = {**FREE, "turn_seconds": None, "seconds": 3600.0}
+
+
+def test_start_without_limits_has_those_of_the_definition(client: Client, world: World) -> None:
+    (offered,) = client.get(f"/api/agents/{world.one}/agentic-execution-definitions/").json()
+    assert offered["limits"] == USUAL
+    assert client.post(starts(world.one), json=ASKED).json()["limits"] == USUAL
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"corrections": 0, "tool_calls": 0},
+        {"input_tokens": 5000, "output_tokens": 100, "cost": 0.25, "turn_seconds": 1, "seconds": 9.5},
+        USUAL,
+    ],
+)
+def test_start_with_lower_limits_has_them_in_both_forms(client: Client, world: World, limits: dict[str, Any]) -> None:
+    as_json = client.post(starts(world.one), json={**ASKED, "limits": limits})
+    form = {"execution_key": "summary", "input": '{"text": "a"}', "limits": json.dumps(limits)}
+    files = {"files[]": ("a.txt", b"text", "text/plain")}
+    as_form = client.post(starts(world.uploads), data=form, files=files)
+    for started in (as_json, as_form):
+        assert started.status_code == 202, started.text
+        assert started.json()["limits"] == USUAL | limits
+        assert client.get(started.headers["location"]).json()["limits"] == USUAL | limits
+
+
+def test_start_shows_what_was_added_to_an_execution_after_the_guides_fields(client: Client, world: World) -> None:
+    started = client.post(starts(world.one), json=ASKED).json()
+    added = ["files", "version", "data_set", "picked_up_at", "cycles", "retryable", "usage", "limits", "exit_reason"]
+    assert list(started)[-len(added) :] == added
+    assert (started["usage"], started["exit_reason"]) == (None, None)
