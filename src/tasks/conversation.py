@@ -184,9 +184,7 @@ class Conversation:
         if record is not None and record.answer is not None:
             return record
         request = self._request(exchange, number)
-        return await self._take(
-            request, number, cycle=ask.cycle, item=ask.item_key, strategy=ask.strategy, added=added
-        )
+        return await self._take(request, number, cycle=ask.cycle, item=ask.item_key, strategy=ask.strategy, added=added)
 
     def _recorded(self, cycle: int, item: str | None) -> tuple[TurnRecord | None, int]:
         """The next turn on record for this, finished or not, and its number; a new number where there is none."""

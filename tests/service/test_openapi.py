@@ -161,7 +161,8 @@ def test_start_has_both_bodies_and_the_schema_of_every_definition(document: Docu
     assert set(start) == {"application/json", "multipart/form-data"}
     assert keys == ["first", "open", "second", "summary"]
     assert forms[0]["properties"]["input"]["title"] == "Task"
-    assert forms[0]["properties"]["limits"]["properties"]["corrections"] == {"type": "integer", "minimum": 0, "maximum": 3}
+    limits = forms[0]["properties"]["limits"]["properties"]
+    assert limits["corrections"] == {"type": "integer", "minimum": 0, "maximum": 3}
     fields = start["multipart/form-data"]["schema"]["properties"]
     assert set(fields) == {"execution_key", "input", "limits", "files[]"}
     assert fields["execution_key"]["enum"] == keys
