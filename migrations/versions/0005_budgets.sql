@@ -13,9 +13,9 @@ ALTER TABLE turns
   ADD COLUMN lost_output_tokens bigint NOT NULL DEFAULT 0,
   ADD COLUMN lost_cost numeric DEFAULT 0;
 
-COMMENT ON COLUMN turns.strategy IS 'the rung of the correction; propose in cycle 1';
+COMMENT ON COLUMN turns.strategy IS 'the rung of the correction';
 COMMENT ON COLUMN turns.cost IS 'US dollars of the answer; null where the price is not known';
-COMMENT ON COLUMN turns.calls IS 'requests that were sent, retries included, but for the one in flight';
+COMMENT ON COLUMN turns.calls IS 'requests sent, but for one in flight';
 
 ALTER TABLE executions
   ADD COLUMN limits jsonb NOT NULL DEFAULT '{}',
@@ -28,8 +28,8 @@ ALTER TABLE executions
   ADD COLUMN calls integer,
   ADD COLUMN is_estimated boolean;
 
-COMMENT ON COLUMN executions.limits IS 'what this run may use: the definition''s limits, lowered by the caller';
-COMMENT ON COLUMN executions.input_tokens IS 'usage is set with the outcome, by usage_of()';
+COMMENT ON COLUMN executions.limits IS 'what this run may use';
+COMMENT ON COLUMN executions.cost IS 'US dollars; null where a price is not known';
 
 -- What an execution spent so far. A request in flight, or whose end nobody saw, counts as it was reserved.
 CREATE FUNCTION usage_of(p_execution_id bigint)

@@ -68,7 +68,7 @@ def definition(said: list[Any], ladder: tuple[Any, ...]) -> Cards:
     return made
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
+@settings(max_examples=120, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
 @given(script=scripts, said=verdicts, ladder=ladders, profile=profiles)
 def test_run_under_any_strategy_ends_definitely_within_its_corrections_and_its_prompt(
     script: list[Any], said: list[Any], ladder: tuple[Any, ...], profile: Profile
@@ -88,7 +88,7 @@ def test_run_under_any_strategy_ends_definitely_within_its_corrections_and_its_p
     assert max(sizes) <= min(sizes) + MAX_FEEDBACK_BYTES + 1500
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
 @given(script=scripts, said=verdicts, ladder=ladders, data=st.data())
 def test_run_that_dies_before_any_write_ends_as_if_it_had_not(
     script: list[Any], said: list[Any], ladder: tuple[Any, ...], data: st.DataObject

@@ -103,7 +103,7 @@ def assert_definite(outcome: Outcome, definition: Definition[Any, Any], spoken: 
             assert "secret" not in explanation
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
+@settings(max_examples=120, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
 @given(script=scripts, verdicts=st.lists(said, max_size=4), profile=profiles)
 def test_run_with_any_model_and_any_validator_ends_definitely(
     script: list[Any], verdicts: list[Any], profile: Profile
@@ -115,7 +115,7 @@ def test_run_with_any_model_and_any_validator_ends_definitely(
     msgspec.json.encode((list(journal.turns.values()), journal.verdicts))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
+@settings(max_examples=50, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
 @given(script=scripts, verdicts=st.lists(said, max_size=4), profile=profiles, data=st.data())
 def test_run_that_dies_before_any_write_ends_as_if_it_had_not_and_asks_no_finished_turn_again(
     script: list[Any], verdicts: list[Any], profile: Profile, data: st.DataObject

@@ -12,7 +12,7 @@ from service.datasets import store as data_sets
 from tests import http
 from tests.service.conftest import World
 
-ASKING = {"id": 1, "account_id": 1, "is_admin": False, "limit": 25, "offset": 0}
+ASKING = {"id": 1, "account_id": 1, "is_admin": False, "shows_contents": False, "limit": 25, "offset": 0}
 
 
 @pytest.fixture

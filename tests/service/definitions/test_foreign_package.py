@@ -37,8 +37,10 @@ class Workshop:
         )
 
     def install(self) -> None:
-        pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
+        has_pip = importlib.util.find_spec("pip") is not None  # an environment that uv made has none
+        pip = [sys.executable, "-m", "pip"] if has_pip else ["uv", "pip"]
         options = [
+            *([] if has_pip else ["--python", sys.executable]),
             "--quiet",
             "--no-deps",
             "--no-build-isolation",
