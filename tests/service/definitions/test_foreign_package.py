@@ -37,8 +37,10 @@ class Workshop:
         )
 
     def install(self) -> None:
-        pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["uv", "pip"]
+        has_pip = importlib.util.find_spec("pip") is not None  # an environment that uv made has none
+        pip = [sys.executable, "-m", "pip"] if has_pip else ["uv", "pip"]
         options = [
+            *([] if has_pip else ["--python", sys.executable]),
             "--quiet",
             "--no-deps",
             "--no-build-isolation",
@@ -73,6 +75,7 @@ def test_check_when_a_foreign_package_is_installed_then_it_is_listed_beside_ours
             "agent_type": "pottery",
             "tools": ["melting_point"],
             "validators": ["kiln_is_hot_enough", "was_looked_up"],
+            "strategy": {"ladder": ["patch", "hint", "full", "escalate"], "escalate_to": None},
             "failure_codes": ["kiln_too_cold"],
         }
     ]
