@@ -75,7 +75,6 @@ def test_check_when_a_foreign_package_is_installed_then_it_is_listed_beside_ours
             "agent_type": "pottery",
             "tools": ["melting_point"],
             "validators": ["kiln_is_hot_enough", "was_looked_up"],
-            "strategy": {"ladder": ["patch", "hint", "full", "escalate"], "escalate_to": None},
             "failure_codes": ["kiln_too_cold"],
         }
     ]
