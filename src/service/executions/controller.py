@@ -65,12 +65,7 @@ class ExecutionsController(Controller):
     ) -> Response[models.Execution]:
         """Accepted means kept: the execution is committed before this answers."""
         agent = await actions.find_agent(database, request.user, agent_id)
-        limits = FileLimits(
-            max_files=settings.max_files,
-            max_file_bytes=settings.max_file_bytes,
-            max_total_bytes=settings.max_upload_bytes,
-            max_pixels=settings.max_image_pixels,
-        )
+        limits = FileLimits.of(settings)
         async with _read_start(request, settings, limits, agent) as asked:
             row = await actions.start(
                 database, notifier, registry, principal=request.user, agent=agent, asked=asked, limits=limits
