@@ -12,6 +12,7 @@ from agentic import AttachedFile, Failed, Finished, MemoryDataSet, Product, Tool
 from tasks.definitions.catalog_enrichment import enrichment
 from tasks.definitions.catalog_enrichment.models import NO_DATA, REJECTED, UPDATED
 from tasks.definitions.catalog_enrichment.quality import FORBIDDEN
+from tests.guide.examples import DEFINITIONS
 from tests.tasks.definitions.enrichment_samples import (
     BOTH,
     BOTTLE,
@@ -25,24 +26,7 @@ from tests.tasks.definitions.enrichment_samples import (
     upsert,
 )
 
-GUIDE_INPUT_SCHEMA = {
-    "title": "CatalogEnrichmentAgenticExecutionInput",
-    "description": "Input for the catalog enrichment agentic execution.",
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "additional_instructions": {
-            "title": "Additional Instructions",
-            "anyOf": [{"type": "string"}, {"type": "null"}],
-            "default": None,
-        },
-        "skus": {
-            "title": "Skus",
-            "anyOf": [{"items": {"type": "string"}, "type": "array"}, {"type": "null"}],
-            "default": None,
-        },
-    },
-}
+GUIDE_INPUT_SCHEMA = DEFINITIONS[0]["input_schema"]
 
 
 def test_input_schema_when_published_then_it_equals_the_guides() -> None:
