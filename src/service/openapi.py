@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response
+from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import QueryParameter
 from litestar.routes import HTTPRoute
@@ -42,6 +43,13 @@ class Operation:
     def name(self) -> str:
         """The operation id; unique also where a handler answers HEAD as well."""
         return f"{self.handler.operation_id}{'Head' if self.method == 'HEAD' else ''}"
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """The types of what the handler and its dependencies read."""
+        given = [each for each in (self.handler.dependencies or {}).values() if isinstance(each, Provide)]
+        asked = [typing.get_type_hints(each.dependency, include_extras=True) for each in given]
+        return {name: hint for hints in (*asked, self.hints) for name, hint in hints.items()}
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +134,7 @@ def _path_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     described: dict[str, str] = {"page": "From 1, or `last`."} if get_origin(operation.answer) is Page else {}
-    for name, hint in operation.hints.items():
+    for name, hint in operation.read.items():
         for parameter in getattr(hint, "__metadata__", ()):
             if isinstance(parameter, QueryParameter):
                 described[name] = parameter.description or ""

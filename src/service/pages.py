@@ -24,9 +24,10 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, Generic[T], kw_only=True):
-    """A page of a list; `next` and `previous` are absolute URLs, null at the ends."""
+    """A page of a list; `next` and `previous` are absolute URLs, null at the ends. `count`: how many there are in all;
+    absent from a page that was asked for by a cursor."""
 
-    count: int
+    count: int | msgspec.UnsetType = msgspec.UNSET
     next: str | None
     previous: str | None
     results: list[T]
@@ -56,8 +57,8 @@ async def paginate(
     count = await source.count() if len(rows) == PAGE_SIZE else offset + len(rows)
     return Page(
         count=count,
-        next=_link(request, settings, number + 1) if number * PAGE_SIZE < count else None,
-        previous=_link(request, settings, number - 1) if number > 1 else None,
+        next=link(request, settings, "page", str(number + 1)) if number * PAGE_SIZE < count else None,
+        previous=link(request, settings, "page", str(number - 1) if number > 2 else "") if number > 1 else None,
         results=[item(row) for row in rows],
     )
 
@@ -79,10 +80,10 @@ def last_page(count: int) -> int:
     return max(1, -(-count // PAGE_SIZE))
 
 
-def _link(request: Request[Any, Any, State], settings: Settings, number: int) -> str:
-    """The same request for another page: all other query keys stay, the first page needs none."""
+def link(request: Request[Any, Any, State], settings: Settings, name: str, text: str) -> str:
+    """The same request with another text under this name, all other query keys kept; an empty text leaves it out."""
     given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    query = [(name, value) for name, value in given if name != "page"]
-    query += [("page", str(number))] if number > 1 else []
+    query = [(key, value) for key, value in given if key != name]
+    query += [(name, text)] if text else []
     path = request.url.path.rstrip("/") + "/"
     return base_url(request, settings) + path + (f"?{urlencode(query)}" if query else "")

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
 from service.accounts.gate import AccountRequest
 from service.bodies import parse_json
+from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from service.executions import actions, models, store
-from service.executions.lifecycle import Status
+from service.executions.filters import Filters, read_filters
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.pages import Page, Source, paginate
 from service.provided import Database, Notifier, Registry, Settings
-from service.wire import MAX_ID, Id
+from service.wire import Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
 FIELDS = ("execution_key", "input", "limits")
 
-Filter: TypeAlias = Annotated[str | None, QueryParameter(description="Empty: no filter.")]
+BY_CURSOR = (
+    "Empty for the newest; then follow `next`. Pages by a cursor are not counted, and cost the same at any depth."
+)
 
 
 class ExecutionsController(Controller):
@@ -78,52 +82,47 @@ class ExecutionsController(Controller):
         """Poll it until `status` is finished or failed."""
         return models.execution(await actions.get(database, request.user, execution_id))
 
-    @get("/api/agentic-executions/", operation_id="ListExecutions", summary="List executions")
+    @get(
+        "/api/agentic-executions/",
+        operation_id="ListExecutions",
+        summary="List executions",
+        dependencies={"filters": Provide(read_filters, sync_to_thread=False)},
+    )
     async def list_executions(
         self,
         request: AccountRequest,
         database: Database,
         settings: Settings,
-        agent_id: Filter = None,
-        status: Filter = None,
-        dataset_id: Filter = None,
+        filters: NamedDependency[Filters],
         account: Annotated[str | None, QueryParameter(description="`all`, for admins: of every account.")] = None,
         page: Annotated[str | None, QueryParameter(description="From 1, or `last`.")] = None,
+        cursor: Annotated[str | None, QueryParameter(description=BY_CURSOR)] = None,
+        page_size: Annotated[str | None, QueryParameter(description="1 to 200, with a cursor; otherwise 25.")] = None,
     ) -> Page[models.ListedExecution]:
-        """25 a page, newest first. Filters for what is not there or not yours find nothing."""
-        filters = read_filters(agent_id=agent_id, status=status, dataset_id=dataset_id)
+        """25 a page, newest first. Filters for what is not there or not yours find nothing; `metadata[name]=text` is a
+        filter as well."""
         if not (account == "all" and request.user.is_admin):
             filters = {"account_id": request.user.account_id, **filters}
+        if cursor is not None:
+            rows = partial(_rows_from, database, filters)
+            return await paginate_by_cursor(request, settings, rows, models.listed_execution)
         source = Source(rows=partial(_rows, database, filters), count=partial(_count, database, filters))
         return await paginate(request, settings, source, models.listed_execution)
 
 
-async def _rows(database: Database, filters: dict[str, object], offset: int, limit: int) -> list[Row]:
+async def _rows(database: Database, filters: Filters, offset: int, limit: int) -> list[Row]:
     async with database.connection() as connection:
         return await store.list_page(connection, filters, limit=limit, offset=offset)
 
 
-async def _count(database: Database, filters: dict[str, object]) -> int:
+async def _rows_from(database: Database, filters: Filters, cursor: Cursor, limit: int) -> list[Row]:
+    async with database.connection() as connection:
+        return await store.list_from(connection, filters, cursor, limit=limit)
+
+
+async def _count(database: Database, filters: Filters) -> int:
     async with database.connection() as connection:
         return await store.count(connection, filters)
-
-
-def read_filters(*, agent_id: str | None, status: str | None, dataset_id: str | None) -> dict[str, object]:
-    """Filters as the store takes them. Raises InvalidInput naming every parameter that is wrong."""
-    errors: list[FieldError] = []
-    filters: dict[str, object] = {}
-    for column, name, text in (("agent_id", "agent_id", agent_id), ("data_set_id", "dataset_id", dataset_id)):
-        if text and not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= MAX_ID):
-            errors.append(FieldError(name, "must be the id of one: a positive integer"))
-        elif text:
-            filters[column] = int(text)
-    if status and status not in tuple(Status):
-        errors.append(FieldError("status", f"must be one of {', '.join(Status)}"))
-    elif status:
-        filters["status"] = status
-    if errors:
-        raise InvalidInput(errors)
-    return filters
 
 
 @asynccontextmanager

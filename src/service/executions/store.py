@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from service.cursors import Cursor
 from service.database import Connection, Row
 from service.files.store import NewFile
 from service.queue import TICKET
@@ -68,8 +69,14 @@ CONDITIONS = {
     "agent_id": "agent_id = %(agent_id)s",
     "data_set_id": "data_set_id = %(data_set_id)s",
     "status": "status = %(status)s",
+    "definition_key": "definition_key = %(definition_key)s",
+    "failure_code": "failure_code = %(failure_code)s",
+    "external_id": "external_id = %(external_id)s",
+    "metadata": "metadata <> '{}' AND metadata @> %(metadata)s::jsonb",
+    "started_from": "started_at >= %(started_from)s",
+    "started_before": "started_at < %(started_before)s",
 }
-"""What a list may be held to; for each there is an index that leads with the account and ends in the id."""
+"""What a list may be held to; for each there is an index, which for most leads with the account and ends in the id."""
 
 LIVE_OFFERS = "SELECT DISTINCT unnest(offers) AS reference FROM workers WHERE lease_until > now() LIMIT 10000"
 
@@ -134,6 +141,13 @@ async def list_page(connection: Connection, filters: Mapping[str, object], *, li
     return await cursor.fetchall()
 
 
+async def list_from(connection: Connection, filters: Mapping[str, object], cursor: Cursor, *, limit: int) -> list[Row]:
+    """The same from a cursor on: newest first, but oldest first of those that are newer than a bound."""
+    bounds = {"older_than": cursor.older_than, "newer_than": cursor.newer_than, "limit": limit}
+    found = await connection.execute(cursor_query(filters, cursor), {**filters, **bounds})
+    return await found.fetchall()
+
+
 async def count(connection: Connection, filters: Mapping[str, object]) -> int:
     """How many executions meet the filters."""
     cursor = await connection.execute(f"SELECT count(*) AS count FROM executions {_where(filters)} LIMIT 1", filters)
@@ -153,6 +167,18 @@ def list_query(filters: Iterable[str]) -> str:
     return f"SELECT {COLUMNS} FROM executions {_where(filters)} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s"
 
 
-def _where(filters: Iterable[str]) -> str:
+def cursor_query(filters: Iterable[str], cursor: Cursor) -> str:
+    """The statement of a page from a cursor on."""
     conditions = [CONDITIONS[name] for name in filters]
+    conditions += ["id < %(older_than)s"] if cursor.older_than is not None else []
+    conditions += ["id > %(newer_than)s"] if cursor.newer_than is not None else []
+    order = "DESC" if cursor.newer_than is None else "ASC"
+    return f"SELECT {COLUMNS} FROM executions {_all(conditions)} ORDER BY id {order} LIMIT %(limit)s"
+
+
+def _where(filters: Iterable[str]) -> str:
+    return _all([CONDITIONS[name] for name in filters])
+
+
+def _all(conditions: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(conditions)}" if conditions else ""

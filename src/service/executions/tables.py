@@ -70,6 +70,29 @@ executions = Table(
     Index("executions_account_agent_idx", "account_id", "agent_id", desc("id")),
     Index("executions_account_data_set_idx", "account_id", "data_set_id", desc("id")),
     Index("executions_account_status_idx", "account_id", "status", desc("id")),
+    Index("executions_account_key_idx", "account_id", "definition_key", desc("id")),
+    Index(
+        "executions_account_code_idx",
+        "account_id",
+        "failure_code",
+        desc("id"),
+        postgresql_where=text("failure_code IS NOT NULL"),
+    ),
+    Index(
+        "executions_account_external_id_key",
+        "account_id",
+        "external_id",
+        unique=True,
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
+    Index("executions_account_started_at_idx", "account_id", "started_at"),
+    Index(
+        "executions_metadata_idx",
+        "metadata",
+        postgresql_using="gin",
+        postgresql_ops={"metadata": "jsonb_path_ops"},
+        postgresql_where=text("metadata <> '{}'::jsonb"),
+    ),
     Index("executions_started_at_idx", "started_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )
 
