@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from service.egress import Allowed, read_networks
 from service.errors import SetupError
 from service.profiles import Profiles, read_profiles
 
@@ -153,6 +154,12 @@ class Settings:
         "1048576",
         "Bytes of an answer or of a tool result that are read and kept.",
     )
+    egress_allow: Allowed = variable(  # noqa: RUF009 - a field, as the others
+        "AGENTIC_EGRESS_ALLOW",
+        "",
+        "Comma-separated networks, such as 10.20.0.0/16, that requests to clients' URLs may reach although they are "
+        "not public. Empty: public addresses only.",
+    )
     worker_name: str = variable(
         "AGENTIC_WORKER_NAME",
         "",
@@ -278,4 +285,5 @@ READERS: dict[str, Callable[[str], object]] = {
     "bool": _read_bool,
     "tuple[str, ...]": _read_names,
     "Profiles": read_profiles,
+    "Allowed": read_networks,
 }
