@@ -40,9 +40,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model ended with: the text of an answer, or the reason why it stopped the execution or refused it."""
+    """What the model ended with: the text of an answer, or the reason why it stopped the execution or refused it.
+
+    `stop_code` is the definition's failure code that it named with its reason."""
 
     text: str = ""
     finish_reason: str = "stop"
     stopped: str | None = None
+    stop_code: str | None = None
     refused: str | None = None

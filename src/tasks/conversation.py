@@ -25,7 +25,7 @@ from tasks.budget import Budget
 from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
 from tasks.llm.protocol import Answer, LanguageModel, Message, Profile, Request, ToolRequest
 from tasks.storable import clean
-from tasks.toolbox import Called, Toolbox, read_arguments, stop_reason
+from tasks.toolbox import Called, Toolbox, read_arguments
 from tasks.turn import take_turn
 
 
@@ -123,9 +123,9 @@ class Conversation:
             if not answer.tool_requests:
                 return Reply(answer.text, answer.finish_reason)
             await self._call_tools(exchange, turn, answer)
-            stops = [reason for request in answer.tool_requests if (reason := stop_reason(request)) is not None]
-            if stops:
-                return Reply(stopped=stops[0])
+            for request in answer.tool_requests:
+                if stop := self._toolbox.stop_of(request):
+                    return Reply(stopped=stop.reason, stop_code=stop.code)
 
     async def _stronger(self) -> LanguageModel:
         name = self._definition.strategy.escalate_to
@@ -271,7 +271,7 @@ class Conversation:
         return msgspec.structs.replace(answer, text=text, tool_requests=(), finish_reason="length")
 
     async def _call_tools(self, exchange: _Exchange, turn: TurnRecord, answer: Answer) -> None:
-        self.budget.use_tools([request.name for request in answer.tool_requests if stop_reason(request) is None])
+        self.budget.use_tools([request.name for request in answer.tool_requests if not self._toolbox.stop_of(request)])
         starts = [self._call_start(turn, number, request) for number, request in enumerate(answer.tool_requests, 1)]
         finished = {record.start.number: record for record in turn.calls if record.result is not None}
         for start in starts:

@@ -57,7 +57,7 @@ def undecodable(issues: Sequence[Issue]) -> Spoken:
 def ended(reply: Reply) -> Spoken | None:
     """The verdict when the model gave up by calling stop_execution, or refused; None for a reply to be read."""
     if reply.stopped is not None:
-        return Spoken(STOP_EXECUTION, Reject(tidy(reply.stopped)))
+        return Spoken(STOP_EXECUTION, Reject(tidy(reply.stopped), reply.stop_code))
     if reply.refused is not None:
         said = tidy(reply.refused) or "It gave no reason."
         return Spoken(REFUSAL, Reject(tidy(f"The model refused to answer: {said}")))

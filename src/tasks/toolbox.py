@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,6 +39,14 @@ async def stop_execution(context: ToolContext, reason: str) -> str:
     return "stopped"
 
 
+@dataclass(frozen=True)
+class Stop:
+    """Why the model ended the run, and the definition's failure code that it named."""
+
+    reason: str
+    code: str | None = None
+
+
 class Toolbox:
     """The tools of one run. `max_result_bytes` bounds what is kept of a result; `fakes` replace tools in tests."""
 
@@ -50,7 +58,8 @@ class Toolbox:
         max_result_bytes: int,
         fakes: Mapping[str, object] | None = None,
     ) -> None:
-        self._tools = {known.name: known for known in (*definition.tools, stop_execution)}
+        self._stop = _stop_tool(definition)
+        self._tools = {known.name: known for known in (*definition.tools, self._stop)}
         for name, fake in (fakes or {}).items():
             if name not in self._tools:
                 raise ValueError(f"{definition.reference} has no tool {name!r} to fake")
@@ -72,6 +81,17 @@ class Toolbox:
     def keeps(self, name: str) -> bool:
         """Whether the tool's last result of the first cycle stays in the prompt of corrections."""
         return name in self._tools and self._tools[name].keep
+
+    def stop_of(self, request: ToolRequest) -> Stop | None:
+        """What a well-formed call of stop_execution says, None for every other request."""
+        if request.name != STOP_EXECUTION:
+            return None
+        try:
+            said: Any = convert(self._stop.parameters, read_json(request.arguments))
+        except (NotJson, Undecodable):
+            return None
+        reason = said.reason.strip() or "The model stopped the execution without giving a reason."
+        return Stop(reason, getattr(said, "code", None))
 
     async def call(self, request: ToolRequest, *, idempotency_key: str) -> Called:
         """Run one call. Whatever is wrong with it is told as its result; only a lost claim or database gets out."""
@@ -125,17 +145,6 @@ class Toolbox:
         return Called(json.dumps({"note": note, "beginning": kept}, ensure_ascii=False), succeeded=True)
 
 
-def stop_reason(request: ToolRequest) -> str | None:
-    """The reason of a well-formed call of stop_execution, None for every other request."""
-    if request.name != STOP_EXECUTION:
-        return None
-    try:
-        reason = convert(stop_execution.parameters, read_json(request.arguments)).reason  # type: ignore[attr-defined]
-    except (NotJson, Undecodable):
-        return None
-    return str(reason).strip() or "The model stopped the execution without giving a reason."
-
-
 def read_arguments(request: ToolRequest) -> dict[str, Any]:
     """The arguments as JSON; an empty object where they are none."""
     try:
@@ -143,6 +152,25 @@ def read_arguments(request: ToolRequest) -> dict[str, Any]:
     except NotJson:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _stop_tool(definition: AnyDefinition) -> Tool:
+    """The built-in tool; with a choice of codes where the definition lets the model name one."""
+    codes = definition.stop_codes
+    if not codes:
+        return stop_execution
+
+    async def stop(context: ToolContext, reason: str, code: str | None = None) -> str:
+        return "stopped"
+
+    meanings = "\n".join(f"{code}: {definition.failures[code]}" for code in codes)
+    fields: list[Any] = [("reason", str), ("code", Literal[codes] | None, None)]
+    return replace(
+        stop_execution,
+        description=f"{stop_execution.description} Name the code that fits, if one does:\n{meanings}",
+        function=stop,
+        parameters=msgspec.defstruct(STOP_EXECUTION, fields, kw_only=True, forbid_unknown_fields=True),
+    )
 
 
 def _fake(real: Tool, fake: object) -> Tool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentic import Accept, Failed, Finished, Limits, Proposal, ToolCall, Verdict
+from agentic import Accept, Definition, Failed, Finished, Limits, Proposal, ToolCall, Verdict
 from tasks.budget import Budget, Spend
 from tasks.journal import LostClaim, TurnRecord
 from tasks.llm.protocol import Answer, Message, Profile, Request, ToolRequest
@@ -92,6 +92,29 @@ def test_answer_when_the_model_stops_the_execution_then_validation_failed_with_i
     assert outcome == Failed("validation_failed", "No such word.", cycles=1)
     assert [record.validator for record in journal.verdicts] == ["stop_execution"]
     assert [call.start.name for call in journal.turns[1].calls] == ["stop_execution"]
+
+
+def stopping_with_code() -> Definition[Order, Counts]:
+    definition = counting()
+    definition.failures = {"no_word": "There is no word.", "secret": "Not for models."}
+    definition.stop_codes = ("no_word",)
+    return definition
+
+
+def test_answer_when_the_model_stops_with_a_code_it_may_name_then_the_run_ends_with_it() -> None:
+    stop = ToolCall(name="stop_execution", arguments={"reason": "No such word.", "code": "no_word"})
+    model = Telling([stop])
+    assert run(stopping_with_code(), APE, model) == Failed("no_word", "No such word.", cycles=1)
+    (offer,) = (tool for tool in model.requests[0].tools if tool.name == "stop_execution")
+    assert "no_word: There is no word." in offer.description
+    assert "secret" not in offer.description
+
+
+def test_answer_when_the_model_stops_with_another_code_then_it_is_told_and_goes_on() -> None:
+    stop = ToolCall(name="stop_execution", arguments={"reason": "No.", "code": "secret"})
+    model = Telling([stop, RIGHT])
+    assert isinstance(run(stopping_with_code(), APE, model), Finished)
+    assert '"arguments.code \\"secret\\" is not one of' in model.requests[1].messages[-1].text
 
 
 def test_answer_when_stop_execution_gives_no_reason_then_the_explanation_says_that() -> None:

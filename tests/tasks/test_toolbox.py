@@ -15,7 +15,7 @@ from service.errors import Unavailable
 from tasks.journal import LostClaim
 from tasks.llm.protocol import ToolRequest
 from tasks.testing import MemoryDataSet
-from tasks.toolbox import Called, Toolbox, stop_reason
+from tasks.toolbox import Called, Stop, Toolbox
 from tests.tasks.loop_samples import counting
 
 
@@ -138,18 +138,20 @@ def test_call_when_the_claim_or_the_database_is_lost_then_it_gets_out(error: Exc
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "reason"),
+    ("name", "arguments", "stop"),
     [
-        ("stop_execution", '{"reason": "why"}', "why"),
+        ("stop_execution", '{"reason": "why"}', Stop("why")),
+        ("stop_execution", '{"reason": "why", "code": "no_word"}', None),  # the definition lets it name none
         ("stop_execution", "{}", None),
         ("stop_execution", "nonsense", None),
         ("measure", '{"reason": "why"}', None),
     ],
 )
-def test_stop_reason_when_the_call_is_well_formed_then_it_is_the_reason(
-    name: str, arguments: str, reason: str | None
+def test_stop_of_when_the_call_is_well_formed_then_it_has_the_reason(
+    name: str, arguments: str, stop: Stop | None
 ) -> None:
-    assert stop_reason(ToolRequest(call_id="c", name=name, arguments=arguments)) == reason
+    toolbox = Toolbox(counting(), RunContext(data_set=MemoryDataSet()), max_result_bytes=1)
+    assert toolbox.stop_of(ToolRequest(call_id="c", name=name, arguments=arguments)) == stop
 
 
 class Place(msgspec.Struct):

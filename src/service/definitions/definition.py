@@ -104,6 +104,7 @@ class Definition(Generic[I, O]):
     """A kind of execution that agents of `agent_type` offer under `key`.
 
     `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
+    `stop_codes` are those of them that the model itself may name when it calls stop_execution.
     `limits` bounds every run; `corrections` and `max_tool_calls` are short for two of them. `model` is used where the
     agent names none. `system` replaces the default system message's first part. `strategy` says how wrong answers are
     corrected. `transcript` says what account tokens see of a run: answers, verdicts and names of tools, or all.
@@ -127,6 +128,7 @@ class Definition(Generic[I, O]):
         description: str | None = None,
         tools: Sequence[Tool | ToolFunction] = (),
         failures: Mapping[str, str] | None = None,
+        stop_codes: Sequence[str] = (),
         limits: Limits | None = None,
         corrections: int | None = None,
         max_tool_calls: int | None = None,
@@ -144,6 +146,7 @@ class Definition(Generic[I, O]):
         self.input, self.output = input, output
         self.tools: tuple[Tool, ...] = tuple(as_tool(given) for given in tools)
         self.failures: dict[str, str] = dict(failures or {})
+        self.stop_codes = tuple(stop_codes)
         self.limits = _limits(limits or Limits(), corrections=corrections, tool_calls=max_tool_calls)
         self.accepts_files = accepts_files
         self.model = model

@@ -91,6 +91,9 @@ def _failures(definition: AnyDefinition) -> Iterator[str]:
             yield f"failure code {code!r} is one of the service's own"
         if not meaning.strip():
             yield f"failure code {code!r} needs a meaning"
+    for code in definition.stop_codes:
+        if code not in definition.failures:
+            yield f"stop code {code!r} is none of its failures"
 
 
 def _tools(definition: AnyDefinition) -> Iterator[str]:

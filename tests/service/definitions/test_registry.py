@@ -66,6 +66,7 @@ MISTAKES: list[tuple[Callable[[], Definition[Any, Any]], str]] = [
     (lambda: make(failures={"noData": "None."}), "failure code 'noData' must be snake_case"),
     (lambda: make(failures={"unknown": "Mine."}), "failure code 'unknown' is one of the service's own"),
     (lambda: make(failures={"no_data": ""}), "failure code 'no_data' needs a meaning"),
+    (lambda: make(stop_codes=["no_data"]), "stop code 'no_data' is none of its failures"),
     (lambda: make(tools=[work, work]), "has 2 tools named 'work'"),
     (lambda: make(tools=[named("stop_execution")]), "tool 'stop_execution' is built in"),
     (lambda: make(input=list[str]), "must be an object"),
