@@ -18,6 +18,18 @@ from service.definitions.context import (
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
 from service.definitions.failures import Failed, FailureCode, Finished, Outcome
 from service.definitions.limits import Limits
+from service.definitions.shop import (
+    AlreadyRecorded,
+    NewOrder,
+    NewReceipt,
+    Order,
+    OrderLine,
+    Receipt,
+    ReceiptLine,
+    Shop,
+    ShopProduct,
+    UnknownProduct,
+)
 from service.definitions.strategy import Rung, Strategy
 from service.definitions.tools import Tool, ToolFailed, tool
 from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Verdict
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accept",
+    "AlreadyRecorded",
     "AttachedFile",
     "DataSet",
     "Definition",
@@ -40,22 +53,31 @@ __all__ = [
     "Item",
     "Limits",
     "MemoryDataSet",
+    "NewOrder",
+    "NewReceipt",
     "Offer",
+    "Order",
+    "OrderLine",
     "Outcome",
     "Played",
     "Product",
     "ProductChange",
     "Proposal",
+    "Receipt",
+    "ReceiptLine",
     "Reject",
     "Retry",
     "RunContext",
     "Rung",
+    "Shop",
+    "ShopProduct",
     "Step",
     "Strategy",
     "Tool",
     "ToolCall",
     "ToolContext",
     "ToolFailed",
+    "UnknownProduct",
     "Verdict",
     "as_data",
     "play",

@@ -9,6 +9,8 @@ import msgspec
 from service.database import Database, Row
 from service.datasets import catalogue_store, store
 from service.definitions.context import Product, ProductChange
+from service.executions.runtime import Claim
+from tasks.shop import DataSetShop
 from tasks.storable import clean, clean_text
 
 MOST_RESULTS = 100
@@ -18,10 +20,11 @@ class CatalogueDataSet:
     """The DataSet of one execution over its rows. Each method is one statement; raises Unavailable in an outage,
     which gets out of the tool: the call is repeated when the database is back."""
 
-    def __init__(self, database: Database, data_set_id: int, name: str) -> None:
+    def __init__(self, database: Database, data_set_id: int, name: str, claim: Claim) -> None:
         self._database = database
         self.id = data_set_id
         self.name = name
+        self.shop = DataSetShop(database, data_set_id, claim)
 
     async def products(self, skus: Sequence[str]) -> list[Product]:
         """The products with these SKUs; unknown ones are left out."""

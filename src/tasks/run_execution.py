@@ -186,7 +186,7 @@ def _budget(definition: AnyDefinition, loaded: LoadedExecution, turn_seconds: fl
 
 async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) -> RunContext:
     return RunContext(
-        data_set=CatalogueDataSet(lifetime.database, loaded.data_set_id, loaded.data_set_name),
+        data_set=CatalogueDataSet(lifetime.database, loaded.data_set_id, loaded.data_set_name, claim),
         files=await lifetime.files.of_conversation(loaded.conversation_id),
         execution_id=claim.execution_id,
         deadline=loaded.deadline,

@@ -13,6 +13,7 @@ from service.definitions.context import AttachedFile, DataSet, Product, ProductC
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import Outcome
 from service.definitions.schema import decode, jsonable
+from service.definitions.shop import NewOrder, NewReceipt
 from service.definitions.verdicts import Accept, Reject, Retry, Spoken
 from tasks import judging, loop
 from tasks.budget import Spend
@@ -20,15 +21,29 @@ from tasks.conversation import Conversation
 from tasks.journal import RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
 from tasks.llm.protocol import Answer, Profile
 from tasks.llm.scripted import ScriptedModel, Speech
+from tasks.memory_shop import MemoryShop
 from tasks.toolbox import Toolbox
 
 
 class MemoryDataSet:
-    """A catalogue in memory that behaves as the database's does."""
+    """A catalogue in memory that behaves as the database's does, with a shop of `stock` by SKU behind it.
 
-    def __init__(self, products: Sequence[Product] = (), *, id: int = 1, name: str = "test") -> None:  # noqa: A002
+    `receipts` and `orders` are those that other executions have recorded.
+    """
+
+    def __init__(
+        self,
+        products: Sequence[Product] = (),
+        *,
+        id: int = 1,  # noqa: A002
+        name: str = "test",
+        stock: Mapping[str, int] | None = None,
+        receipts: Sequence[NewReceipt] = (),
+        orders: Sequence[NewOrder] = (),
+    ) -> None:
         self.id = id
         self.name = name
+        self.shop = MemoryShop(self, stock=stock or {}, receipts=receipts, orders=orders)
         self._products = {product.sku: product for product in products}
 
     async def products(self, skus: Sequence[str]) -> list[Product]:

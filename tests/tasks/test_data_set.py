@@ -9,16 +9,19 @@ import pytest
 
 from service.database import Database
 from service.definitions.context import Product, ProductChange
+from service.executions.runtime import Claim
 from tasks.data_set import CatalogueDataSet
 from tests.tasks.conftest import AsApp
 from tests.tasks.seed import Shop, add_product, open_shop
 
 T = TypeVar("T")
 
+NO_CLAIM = Claim(execution_id=0, worker_id=0, epoch=0)
+
 
 def using(app: AsApp, shop: Shop, use: Callable[[CatalogueDataSet], Awaitable[T]]) -> T:
     async def run(database: Database) -> T:
-        return await use(CatalogueDataSet(database, shop.data_set_id, "shop"))
+        return await use(CatalogueDataSet(database, shop.data_set_id, "shop", NO_CLAIM))
 
     return app.pooled(run)
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from service.definitions.shop import Shop
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,10 +33,15 @@ class ProductChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class DataSet(Protocol):
-    """The catalogue of the execution's data set. Every method is one short statement."""
+    """The catalogue of the execution's data set, and the shop behind it. Every method is one short statement."""
 
     id: int
     name: str
+
+    @property
+    def shop(self) -> Shop:
+        """Stock, goods received and orders."""
+        ...
 
     async def products(self, skus: Sequence[str]) -> list[Product]:
         """The products with these SKUs, in no promised order; unknown SKUs are left out."""

@@ -84,6 +84,13 @@ SELECT execution_id, epoch FROM execution_runtime
 """
 
 
+HOLD = """
+SELECT FROM execution_runtime
+ WHERE execution_id = %(execution_id)s AND worker_id = %(worker_id)s AND epoch = %(epoch)s AND phase = 'running'
+   FOR NO KEY UPDATE
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One worker's hold on one execution, for as long as the epoch stays."""
@@ -145,6 +152,11 @@ async def load(connection: Connection, execution_id: int) -> LoadedExecution:
     if row is None:
         raise LookupError(f"execution {execution_id} does not exist")
     return LoadedExecution(**row)
+
+
+async def hold(connection: Connection, held: Claim) -> bool:
+    """Whether the claim stands. If so, it cannot be lost before the transaction ends, and one that is held so waits."""
+    return await (await connection.execute(HOLD, held.parameters)).fetchone() is not None
 
 
 async def release(connection: Connection, held: Claim, *, resume_in_seconds: float | None = None) -> bool:
