@@ -90,6 +90,17 @@ class Conflict(ServiceError):
     title = "Conflict"
 
 
+class KeyReused(ServiceError):
+    """The Idempotency-Key is that of another request; a key names one request for good."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    title = "Idempotency key reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key belongs to a request that asked for something else; use a new one.")
+
+
 class PayloadTooLarge(ServiceError):
     """A body, a file or a field is larger than the published limit."""
 

@@ -20,7 +20,9 @@ from service.accounts.gate import absent_unless_admin, admins_only
 from service.definitions.registry import Registry
 from service.docs import examples
 from service.docs.start import start_body
-from service.docs.texts import ABOUT, ERRORS, PROBLEM, SECURITY
+from service.docs.texts import ABOUT, ERRORS, ONCE, PROBLEM, SECURITY
+from service.idempotency.actions import HEADER
+from service.idempotency.actions import LONGEST as LONGEST_KEY
 from service.pages import Page
 from service.wire import MAX_ID
 
@@ -113,7 +115,7 @@ def _describe(operation: Operation, schema_of: dict[str, Any], registry: Registr
         "summary": handler.summary,
         "description": " ".join((handler.fn.__doc__ or "").split()),
         "tags": sorted(tags),
-        "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
+        "parameters": [*_path_parameters(operation), *_query_parameters(operation), *_header_parameters(operation)],
     }
     if operation.is_open:
         described["security"] = []
@@ -140,6 +142,12 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
                 described[name] = parameter.description or ""
     for name, text in described.items():
         yield {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+
+
+def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.handler.opt.get("once"):
+        schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
+        yield {"name": HEADER, "in": "header", "required": False, "description": ONCE, "schema": schema}
 
 
 def _body(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +191,7 @@ def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
         403: admins_only in guards or (is_write and absent_unless_admin not in guards),
         404: "{" in operation.path or get_origin(operation.answer) is Page,
         409: operation.handler.opt.get("conflicts", False),
+        422: operation.handler.opt.get("once", False),
         413: has_body,
         415: has_body,
         503: not operation.is_open,

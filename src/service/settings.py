@@ -80,6 +80,11 @@ class Settings:
         "Seconds after which the API gives up waiting for a database connection, or for answers over one.",
     )
     max_body_bytes: int = variable("AGENTIC_MAX_BODY_BYTES", "1048576", "Bytes that a JSON body may have.")
+    idempotency_seconds: float = variable(
+        "AGENTIC_IDEMPOTENCY_SECONDS",
+        "86400",
+        "Seconds that an Idempotency-Key and the answer to its request are kept.",
+    )
     max_files: int = variable("AGENTIC_MAX_FILES", "10", "Files that one start may carry.")
     max_file_bytes: int = variable("AGENTIC_MAX_FILE_BYTES", "26214400", "Bytes that one file may have.")
     max_upload_bytes: int = variable(

@@ -9,9 +9,10 @@ from service.datasets import tables as _datasets
 from service.events import tables as _events
 from service.executions import tables as _executions
 from service.files import tables as _files
+from service.idempotency import tables as _idempotency
 from service.schema import metadata
 from service.workers import tables as _workers
 
-RESOURCES = (_accounts, _agents, _conversations, _datasets, _events, _executions, _files, _workers)
+RESOURCES = (_accounts, _agents, _conversations, _datasets, _events, _executions, _files, _idempotency, _workers)
 
 __all__ = ["RESOURCES", "metadata"]

@@ -12,6 +12,7 @@ from service.errors import Unavailable
 from service.executions import recovery, runtime
 from service.executions.runtime import Claim
 from service.files import store as files
+from service.idempotency import store as idempotency
 from service.workers import store as workers
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ RECONCILE_SECONDS = 1.0
 NUMBERING_POLL_SECONDS = 1.0
 NUMBERING_PAUSE_SECONDS = 0.01
 BLOBS_SECONDS = 60.0
+FORGET_SECONDS = 5.0
+FORGOTTEN_AT_ONCE = 1000
 # Locks of a worker that is stopped within its transaction must not outlast this.
 BOUND_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)"
 FAILURES = (Unavailable, psycopg.Error)  # none of these loops may end
@@ -87,6 +90,18 @@ async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECOND
             continue
         if deleted:
             log.info("unreferenced uploads deleted", extra={"blobs": deleted})
+
+
+async def forget_keys(lifetime: Lifetime, *, every_seconds: float = FORGET_SECONDS) -> None:
+    """Delete the idempotency keys whose time is over, a batch at a time."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            async with lifetime.database.connection() as connection:
+                age = lifetime.settings.idempotency_seconds
+                await idempotency.forget(connection, age_seconds=age, limit=FORGOTTEN_AT_ONCE)
+        except FAILURES as error:
+            _note(error)
 
 
 def _note(error: Exception) -> None:

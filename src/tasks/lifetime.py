@@ -15,7 +15,7 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.workers.store import Identity, WorkerDescription
 from tasks.attached_files import FileTexts
-from tasks.chores import number_events, reconcile, sweep_blobs
+from tasks.chores import forget_keys, number_events, reconcile, sweep_blobs
 from tasks.lease import Lease
 from tasks.llm.models import Models
 from tasks.run_execution import Held
@@ -67,6 +67,7 @@ class Lifetime:
             ("reconcile", reconcile(self)),
             ("number events", number_events(self)),
             ("sweep blobs", sweep_blobs(self)),
+            ("forget keys", forget_keys(self)),
         ):
             self._loops.append(_keep(name, coroutine))
 

@@ -42,7 +42,13 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
     if files:
         shown["files"] = [FILE]
     added = {"version": 1, "data_set": 3, "picked_up_at": None, "cycles": 0, "retryable": None}
-    spent = {"usage": None, "limits": LIMITS, "exit_reason": None}
+    spent = {
+        "usage": None,
+        "limits": LIMITS,
+        "exit_reason": None,
+        "external_id": "import-31",
+        "metadata": {"shop": "7"},
+    }
     return {**shown, **added, **spent, **(changed or {})}
 
 

@@ -7,7 +7,9 @@ from typing import Any
 from service.definitions.definition import AnyDefinition
 from service.definitions.limits import FROM_ZERO, NAMES, WHOLE, Limits
 from service.definitions.registry import Registry
+from service.definitions.schema import schema_of
 from service.docs import examples
+from service.executions.models import Labels
 
 
 def start_body(registry: Registry) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
             "execution_key": {"const": definition.key},
             "input": definition.input_schema,
             "limits": _limits(definition.limits),
+            **_labels(),
         },
         "required": ["execution_key"],
         "additionalProperties": False,
@@ -47,10 +50,19 @@ def _any_json_form() -> dict[str, Any]:
             "execution_key": {"type": "string"},
             "input": {"type": "object"},
             "limits": _limits(Limits()),
+            **_labels(),
         },
         "required": ["execution_key"],
         "additionalProperties": False,
     }
+
+
+def _labels() -> dict[str, Any]:
+    """What the caller may call the run by; the types say how long it may be."""
+    described: dict[str, Any] = schema_of(Labels)["properties"]
+    described["external_id"]["description"] = "What your own system calls it; unique among your executions."
+    described["metadata"]["description"] = "Texts of yours, to list executions by: `?metadata[name]=text`."
+    return described
 
 
 def _limits(most: Limits) -> dict[str, Any]:
@@ -82,6 +94,8 @@ def _form(keys: list[str]) -> dict[str, Any]:
             },
             "input": encoded,
             "limits": encoded,
+            "external_id": _labels()["external_id"],
+            "metadata": encoded,
             "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
         },
         "additionalProperties": False,

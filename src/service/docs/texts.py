@@ -18,10 +18,16 @@ ERRORS: dict[int, str] = {
     405: "The path does not have this method; `Allow` names those that it has.",
     409: "The request collides with what is there.",
     413: "The body, or a file in it, is larger than the limit.",
+    422: "The `Idempotency-Key` is that of a request that asked for something else.",
     415: "The body's media type is not one that this route reads.",
     503: "The database cannot be reached; try again after `Retry-After` seconds.",
     0: "Any other error, in the same shape.",
 }
+
+ONCE = (
+    "A name of your own for this request, such as a UUID: however often it is sent, it is carried out once, and "
+    "answered the same each time, with `Idempotent-Replayed: true`. A request that was refused leaves the key free."
+)
 
 FIELD_ERROR: dict[str, Any] = {
     "type": "object",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import uuid4
@@ -13,17 +14,19 @@ from psycopg.errors import ForeignKeyViolation, UniqueViolation
 
 from service.accounts.access import Principal
 from service.agents.store import visible_agent
-from service.bodies import parse_json
-from service.database import Database, Row
+from service.bodies import decode_body, parse_json
+from service.database import Connection, Database, Row
 from service.definitions.definition import AnyDefinition
 from service.definitions.limits import Limits, lowered
 from service.definitions.registry import Registry
 from service.definitions.schema import decode
-from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable
-from service.executions import store
+from service.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound, Unavailable
+from service.executions import models, store
+from service.executions.models import Labels
 from service.files import actions as files
 from service.files.limits import FileLimits
 from service.files.multipart import SpooledUpload
+from service.idempotency.actions import Answer, Once, answered, carry_out, digest_of
 from service.queue import Notifier
 
 ATTEMPTS = 3
@@ -34,13 +37,21 @@ ATTEMPTS = 3
 class Start:
     """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded.
 
-    `limits` are those that it wants lower than the definition's.
+    `limits` are those that it wants lower than the definition's; `external_id` and `metadata` are its own words.
     """
 
     execution_key: str | None
     input: object
     limits: object = "{}"
+    external_id: object = None
+    metadata: object = "{}"
     files: Sequence[SpooledUpload] = ()
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What tells this request from another, as JSON values; JSON-encoded or not is the same."""
+        asked = {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "files"}
+        return {**asked, "files": [[file.filename, file.sha256.hex()] for file in self.files]}
 
 
 async def find_agent(database: Database, principal: Principal, agent_id: int) -> Row:
@@ -73,17 +84,37 @@ async def start(
     agent: Row,
     asked: Start,
     limits: FileLimits,
-) -> Row:
+    key: str | None = None,
+) -> Answer:
     """Judge the request, keep its files, accept it. The execution is committed when this returns.
 
-    Raises InvalidInput or BadRequest with nothing written; Unavailable if the database cannot say that it was kept.
+    With an idempotency `key` it is accepted once, and answered the same each time. Raises InvalidInput or BadRequest
+    with nothing written; Conflict for an external id that is taken; Unavailable if the database cannot say that the
+    execution was kept.
     """
-    definition = choose(asked.execution_key, await offered(database, registry, agent["agent_type"]), registry)
-    input_value, limited = _judge(definition, asked)
+    once = None
+    if key is not None:
+        once = Once(principal.account_id, key, digest_of("start", agent["id"], asked.identity))
+        if earlier := await answered(database, once):
+            return earlier
+    offers = await offered(database, registry, agent["agent_type"])
+    prepared = judge(registry, offers, principal=principal, agent=agent, asked=asked)
+    identified = await files.identify_all(asked.files, limits)
+    new = replace(prepared, files=await files.keep(database, asked.files, identified))
+    answer = await (accept(database, new) if once is None else accept_once(database, once, new))
+    notifier.ticket_added()
+    return answer
+
+
+def judge(
+    registry: Registry, offers: Sequence[AnyDefinition], *, principal: Principal, agent: Row, asked: Start
+) -> store.NewExecution:
+    """What is to be written, but for its files. Raises InvalidInput naming everything that is wrong."""
+    definition = choose(asked.execution_key, offers, registry)
+    input_value, limited, labels = _judge(definition, asked)
     if asked.files and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
-    identified = await files.identify_all(asked.files, limits)
-    new = store.NewExecution(
+    return store.NewExecution(
         account_id=principal.account_id,
         agent_id=agent["id"],
         data_set_id=agent["data_set_id"],
@@ -92,11 +123,9 @@ async def start(
         definition_version=definition.version,
         input=msgspec.json.encode(input_value).decode(),
         limits=msgspec.json.encode(limited).decode(),
-        files=await files.keep(database, asked.files, identified),
+        external_id=labels.external_id,
+        metadata=msgspec.json.encode(labels.metadata).decode(),
     )
-    row = await accept(database, new)
-    notifier.ticket_added()
-    return {**row, "input": new.input}  # in the schema's order; jsonb has its own, which later answers show
 
 
 def choose(key: str | None, offers: Sequence[AnyDefinition], registry: Registry) -> AnyDefinition:
@@ -113,7 +142,7 @@ def choose(key: str | None, offers: Sequence[AnyDefinition], registry: Registry)
     raise InvalidInput([FieldError("execution_key", f"{key[:100]!r} {problem}; {choices}")])
 
 
-async def accept(database: Database, new: store.NewExecution) -> Row:
+async def accept(database: Database, new: store.NewExecution) -> Answer:
     """Commit the execution. If the reply to the commit is lost, find out whether it is there before trying again.
 
     Raises Unavailable only if the database cannot be asked any more.
@@ -123,17 +152,45 @@ async def accept(database: Database, new: store.NewExecution) -> Row:
         try:
             async with database.connection() as connection:
                 if was_sent and (row := await store.get_by_task_id(connection, new.account_id, new.celery_task_id)):
-                    return row
+                    return _answer(row, new)
                 was_sent = True
-                return await store.accept(connection, new)
+                return await _accept(connection, new)
         except UniqueViolation:
             continue  # the commit whose reply was lost was still under way when we looked
-        except ForeignKeyViolation as error:
-            raise Unavailable("The uploaded files were given up before the request was complete; try again.") from error
+        except Conflict:  # perhaps with that same commit
+            if attempts_left in (ATTEMPTS - 1, 0):
+                raise
         except Unavailable:
             if not was_sent or not attempts_left:
                 raise
     raise Unavailable
+
+
+async def accept_once(database: Database, once: Once, new: store.NewExecution) -> Answer:
+    """The same in one transaction with the key of the request, unless it was accepted before."""
+    return await carry_out(database, once, partial(_accept, new=new))
+
+
+async def _accept(connection: Connection, new: store.NewExecution) -> Answer:
+    try:
+        return _answer(await store.accept(connection, new), new)
+    except ForeignKeyViolation as error:
+        raise Unavailable("The uploaded files were given up before the request was complete; try again.") from error
+    except UniqueViolation as error:
+        if error.diag.constraint_name == store.EXTERNAL_ID_KEY:
+            raise taken(new.external_id) from error
+        raise
+
+
+def taken(external_id: str | None) -> Conflict:
+    """What a start is answered whose external id another execution of the account has."""
+    return Conflict(f"external_id {external_id!r} is that of another execution; list them by external_id.")
+
+
+def _answer(row: Row, new: store.NewExecution) -> Answer:
+    """The 202. `input` is in the schema's order; jsonb has its own, which later answers show."""
+    body = msgspec.json.encode(models.execution({**row, "input": new.input}))
+    return Answer(status=202, body=body, location=f"/api/agentic-executions/{row['id']}/")
 
 
 async def get(database: Database, principal: Principal, execution_id: int) -> Row:
@@ -145,10 +202,10 @@ async def get(database: Database, principal: Principal, execution_id: int) -> Ro
     return row
 
 
-def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits]:
-    """The input and the limits of a run. Raises InvalidInput naming everything that is wrong with either."""
+def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits, Labels]:
+    """Input, limits and labels of a run. Raises InvalidInput naming everything that is wrong with any."""
     errors: list[FieldError] = []
-    input_value, limited = None, definition.limits
+    input_value, limited, labels = None, definition.limits, Labels()
     try:
         input_value = decode(definition.input, _object(asked.input, "input"), root="input")
     except InvalidInput as error:
@@ -157,9 +214,23 @@ def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits]:
         limited = lowered(definition.limits, _object(asked.limits, "limits"))
     except InvalidInput as error:
         errors += error.errors
+    try:
+        labels = decode_body(
+            {"external_id": asked.external_id, "metadata": _object(asked.metadata, "metadata")}, Labels
+        )
+    except InvalidInput as error:
+        errors += error.errors
     if errors:
         raise InvalidInput(errors)
-    return input_value, limited
+    return input_value, limited, labels
+
+
+def _plain(value: object) -> object:
+    """A JSON-encoded text as what it holds, anything else as it is."""
+    try:
+        return parse_json(value) if isinstance(value, str) else value
+    except BadRequest:
+        return value
 
 
 def _object(given: object, name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency, Provide
@@ -20,13 +20,15 @@ from service.executions import actions, models, store
 from service.executions.filters import Filters, read_filters
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
+from service.idempotency.actions import HEADER, Answer, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Database, Notifier, Registry, Settings
 from service.wire import Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-FIELDS = ("execution_key", "input", "limits")
+FIELDS = ("execution_key", "input", "limits", "external_id", "metadata")
+REPEATED = "Idempotent-Replayed"
 
 BY_CURSOR = (
     "Empty for the newest; then follow `next`. Pages by a cursor are not counted, and cost the same at any depth."
@@ -57,6 +59,7 @@ class ExecutionsController(Controller):
         summary="Start an execution",
         status_code=202,
         request_max_body_size=None,  # files have limits of their own
+        opt={"once": True, "conflicts": True},
     )
     async def start(
         self,
@@ -68,14 +71,22 @@ class ExecutionsController(Controller):
         agent_id: Id,
     ) -> Response[models.Execution]:
         """Accepted means kept: the execution is committed before this answers."""
+        key = read_key(request.headers.get(HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
         async with _read_start(request, settings, limits, agent) as asked:
-            row = await actions.start(
-                database, notifier, registry, principal=request.user, agent=agent, asked=asked, limits=limits
+            return respond(
+                await actions.start(
+                    database,
+                    notifier,
+                    registry,
+                    principal=request.user,
+                    agent=agent,
+                    asked=asked,
+                    limits=limits,
+                    key=key,
+                )
             )
-        location = f"/api/agentic-executions/{row['id']}/"
-        return Response(models.execution(row), status_code=202, headers={"Location": location})
 
     @get("/api/agentic-executions/{execution_id:int}/", operation_id="GetExecution", summary="Get an execution")
     async def get_execution(self, request: AccountRequest, database: Database, execution_id: Id) -> models.Execution:
@@ -108,6 +119,13 @@ class ExecutionsController(Controller):
             return await paginate_by_cursor(request, settings, rows, models.listed_execution)
         source = Source(rows=partial(_rows, database, filters), count=partial(_count, database, filters))
         return await paginate(request, settings, source, models.listed_execution)
+
+
+def respond(answer: Answer) -> Response[Any]:
+    """An answer that is JSON already; one that is a repeat says so."""
+    headers = {"Location": answer.location} if answer.location else {}
+    headers |= {REPEATED: "true"} if answer.is_repeated else {}
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
 
 async def _rows(database: Database, filters: Filters, offset: int, limit: int) -> list[Row]:
@@ -171,11 +189,20 @@ def start_of_json(body: bytes) -> actions.Start:
         errors.append(FieldError("execution_key", "must be a string"))
     if errors:
         raise InvalidInput(errors)
-    return actions.Start(execution_key=key, input=fields.get("input", {}), limits=fields.get("limits", {}))
+    return actions.Start(
+        execution_key=key,
+        input=fields.get("input", {}),
+        limits=fields.get("limits", {}),
+        external_id=fields.get("external_id"),
+        metadata=fields.get("metadata", {}),
+    )
 
 
 def start_of_form(form: Form) -> actions.Start:
-    """A multipart form; `input` and `limits` are JSON-encoded. Raises InvalidInput for what is unknown or repeated."""
+    """A multipart form; all but execution_key and external_id are JSON-encoded.
+
+    Raises InvalidInput for what is unknown or repeated.
+    """
     errors = _unknown_fields(form.fields)
     errors += [FieldError(name, "was given more than once") for name, texts in form.fields.items() if len(texts) > 1]
     if errors:
@@ -185,6 +212,8 @@ def start_of_form(form: Form) -> actions.Start:
         execution_key=given.get("execution_key"),
         input=given.get("input", {}),
         limits=given.get("limits", {}),
+        external_id=given.get("external_id"),
+        metadata=given.get("metadata", {}),
         files=form.files,
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from service.database import Row
 from service.definitions.definition import AnyDefinition
@@ -14,6 +15,8 @@ from service.definitions.failures import MEANINGS
 from service.definitions.limits import Limits
 from service.files.models import FileOut, file_url
 from service.times import optional_ts, ts
+
+_Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,8 @@ class ListedExecution(GuideFields, kw_only=True):
     usage: Usage | None
     limits: Limits
     exit_reason: str | None
+    external_id: str | None
+    metadata: dict[str, str]
 
 
 class Execution(GuideFields, kw_only=True):
@@ -74,6 +79,15 @@ class Execution(GuideFields, kw_only=True):
     usage: Usage | None
     limits: Limits
     exit_reason: str | None
+    external_id: str | None
+    metadata: dict[str, str]
+
+
+class Labels(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's own words on an execution: how its own system calls it, and up to 20 texts under names."""
+
+    external_id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    metadata: Annotated[dict[_Name, Annotated[str, Meta(max_length=500)]], Meta(max_length=20)] = {}
 
 
 class OfferedDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +139,8 @@ def _fields(row: Row) -> dict[str, Any]:
         "usage": _usage(row),
         "limits": msgspec.convert(row["limits"], Limits),
         "exit_reason": row["exit_reason"],
+        "external_id": row["external_id"],
+        "metadata": row["metadata"],
     }
 
 

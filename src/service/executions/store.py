@@ -16,8 +16,12 @@ COLUMNS = (
     "id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key, definition_version, status,"
     " input::text, result::text, failure_code, failure_explanation, retryable, cycles,"
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
-    " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated"
+    " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
+    " external_id, metadata"
 )
+
+EXTERNAL_ID_KEY = "executions_account_external_id_key"
+"""The index that keeps an account's external ids apart."""
 
 
 def _files_as_json(source: str) -> str:
@@ -31,9 +35,10 @@ WITH conversation AS (
   INSERT INTO conversations (account_id, agent_id) VALUES (%(account_id)s, %(agent_id)s) RETURNING id
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
-                          definition_key, definition_version, input, limits)
+                          definition_key, definition_version, input, limits, external_id, metadata)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
-         %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb
+         %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
+         %(external_id)s, %(metadata)s::jsonb
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -83,7 +88,7 @@ LIVE_OFFERS = "SELECT DISTINCT unnest(offers) AS reference FROM workers WHERE le
 
 @dataclass(frozen=True, kw_only=True)
 class NewExecution:
-    """Everything that is written when an execution is accepted. `input` and `limits` are JSON text."""
+    """Everything that is written when an execution is accepted. `input`, `limits` and `metadata` are JSON text."""
 
     account_id: int
     agent_id: int
@@ -93,13 +98,15 @@ class NewExecution:
     definition_version: int
     input: str
     limits: str = "{}"
+    external_id: str | None = None
+    metadata: str = "{}"
     files: Sequence[NewFile] = ()
 
 
 async def accept(connection: Connection, new: NewExecution) -> Row:
     """Write conversation, execution, its first event, its file references and a ticket, in one statement.
 
-    Raises UniqueViolation if an execution with this celery_task_id exists.
+    Raises UniqueViolation if an execution with this celery_task_id, or the account's external_id, exists.
     """
     cursor = await connection.execute(
         ACCEPT,
@@ -113,6 +120,8 @@ async def accept(connection: Connection, new: NewExecution) -> Row:
             "definition": f"{new.definition_key}@{new.definition_version}",
             "input": new.input,
             "limits": new.limits,
+            "external_id": new.external_id,
+            "metadata": new.metadata,
             "blob_ids": [file.blob_id for file in new.files],
             "filenames": [file.filename for file in new.files],
             "content_types": [file.content_type for file in new.files],
