@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,11 +58,20 @@ class Target:
         return name if self.port == PORTS[self.scheme] else f"{name}:{self.port}"
 
 
-@dataclass(frozen=True)
 class Allowed:
-    """Networks that may be reached although they are not public, such as the operator's own."""
+    """Networks that may be reached although they are not public, such as the operator's own.
 
-    networks: tuple[Network, ...] = ()
+    No dataclass: settings hold one, and what checks handlers' arguments reads the fields of dataclasses.
+    """
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        self.networks = tuple(networks)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Allowed) and self.networks == other.networks
+
+    def __hash__(self) -> int:
+        return hash(self.networks)
 
     def check_address(self, text: str) -> Address:
         """The address as such. Raises Refused for one that is neither public nor allowed here."""
@@ -90,7 +100,7 @@ class Allowed:
 def read_networks(text: str) -> Allowed:
     """Comma-separated networks such as 127.0.0.0/8. Raises ValueError for what is none."""
     parts = (part.strip() for part in text.split(","))
-    return Allowed(tuple(ipaddress.ip_network(part) for part in parts if part))
+    return Allowed(ipaddress.ip_network(part) for part in parts if part)
 
 
 def read_url(text: str) -> Target:

@@ -176,7 +176,8 @@ def test_forget_when_keys_are_old_then_they_are_deleted_oldest_first_and_young_o
 ) -> None:
     for key, age in (("old", "2 days"), ("older", "3 days"), ("young", "1 hour")):
         connection.execute(
-            "INSERT INTO idempotency_keys (account_id, key, digest, created_at) VALUES (%s, %s, '', now() - %s::interval)",
+            "INSERT INTO idempotency_keys (account_id, key, digest, created_at)"
+            " VALUES (%s, %s, '', now() - %s::interval)",
             (world.user.id, key, age),
         )
 
