@@ -231,7 +231,7 @@ def _error(status: int) -> dict[str, Any]:
 def _finished(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """What types alone do not say: times are strings of a format, and raw JSON has a form."""
     for field, described in schema.get("properties", {}).items():
-        if field.endswith("_at"):
+        if field.endswith("_at") or field in ("deadline", "start_after"):
             for branch in described.get("anyOf", [described]):
                 branch |= {"format": "date-time"} if branch.get("type") == "string" else {}
         elif name in ("Execution", "ListedExecution") and field == "input":

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
-from psycopg.types.json import Jsonb
 
-from service.executions.store import ACCEPT
+from service.executions.schedule import Schedule
+from service.executions.store import ACCEPT, NewExecution, accepting
 from service.queue import CHANNEL, NOTIFICATION
 
 
@@ -30,23 +31,21 @@ class Shop:
         *,
         version: int = 1,
         limits: Mapping[str, Any] | None = None,
+        schedule: Schedule | None = None,
     ) -> int:
         """A new execution; its id. Notified after the commit, as the API does."""
-        values = {
-            "account_id": self.account_id,
-            "agent_id": self.agent_id,
-            "data_set_id": self.data_set_id,
-            "celery_task_id": uuid.uuid4(),
-            "definition_key": key,
-            "definition_version": version,
-            "definition": f"{key}@{version}",
-            "input": Jsonb(input or {}),
-            "limits": Jsonb(limits or {}),
-            "blob_ids": [],
-            "filenames": [],
-            "content_types": [],
-        }
-        execution_id: int = self._one(ACCEPT, values)
+        new = NewExecution(
+            account_id=self.account_id,
+            agent_id=self.agent_id,
+            data_set_id=self.data_set_id,
+            celery_task_id=uuid.uuid4(),
+            definition_key=key,
+            definition_version=version,
+            input=msgspec.json.encode(input or {}).decode(),
+            limits=msgspec.json.encode(limits or {}).decode(),
+            schedule=schedule or Schedule(),
+        )
+        execution_id: int = self._one(ACCEPT, accepting(new))
         self.connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, NOTIFICATION))
         return execution_id
 

@@ -49,7 +49,8 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "external_id": "import-31",
         "metadata": {"shop": "7"},
     }
-    return {**shown, **added, **spent, **(changed or {})}
+    scheduled = {"deadline": None, "start_after": None, "priority": 0}
+    return {**shown, **added, **spent, **scheduled, **(changed or {})}
 
 
 LIMITS = {

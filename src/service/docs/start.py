@@ -10,6 +10,28 @@ from service.definitions.registry import Registry
 from service.definitions.schema import schema_of
 from service.docs import examples
 from service.executions.models import Labels
+from service.executions.schedule import FARTHEST, HIGHEST_PRIORITY
+
+SCHEDULE: dict[str, Any] = {
+    "deadline": {
+        "type": "string",
+        "format": "date-time",
+        "description": f"When it must have ended, else it fails as deadline_exceeded; within {FARTHEST.days} days.",
+    },
+    "start_after": {
+        "type": "string",
+        "format": "date-time",
+        "description": "No worker takes it before; until then it is pending. A time that has passed means at once.",
+    },
+    "priority": {
+        "type": "integer",
+        "minimum": -HIGHEST_PRIORITY,
+        "maximum": HIGHEST_PRIORITY,
+        "default": 0,
+        "description": "Higher goes first among this account's executions; other accounts are not held up.",
+    },
+}
+"""When and in which order; the same in both bodies."""
 
 
 def start_body(registry: Registry) -> dict[str, Any]:
@@ -37,6 +59,7 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
             "input": definition.input_schema,
             "limits": _limits(definition.limits),
             **_labels(),
+            **SCHEDULE,
         },
         "required": ["execution_key"],
         "additionalProperties": False,
@@ -51,6 +74,7 @@ def _any_json_form() -> dict[str, Any]:
             "input": {"type": "object"},
             "limits": _limits(Limits()),
             **_labels(),
+            **SCHEDULE,
         },
         "required": ["execution_key"],
         "additionalProperties": False,
@@ -96,6 +120,7 @@ def _form(keys: list[str]) -> dict[str, Any]:
             "limits": encoded,
             "external_id": _labels()["external_id"],
             "metadata": encoded,
+            **SCHEDULE,
             "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
         },
         "additionalProperties": False,

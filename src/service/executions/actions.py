@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -23,11 +23,14 @@ from service.definitions.schema import decode
 from service.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound, Unavailable
 from service.executions import models, store
 from service.executions.models import Labels
+from service.executions.schedule import Schedule, read_schedule
 from service.files import actions as files
 from service.files.limits import FileLimits
 from service.files.multipart import SpooledUpload
 from service.idempotency.actions import Answer, Once, answered, carry_out, digest_of
 from service.queue import Notifier
+
+T = TypeVar("T")
 
 ATTEMPTS = 3
 """Times that one acceptance is tried: after an outage the pool may still hand out connections that are dead."""
@@ -37,7 +40,8 @@ ATTEMPTS = 3
 class Start:
     """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded.
 
-    `limits` are those that it wants lower than the definition's; `external_id` and `metadata` are its own words.
+    `limits` are those that it wants lower than the definition's; `external_id` and `metadata` are its own words;
+    `deadline`, `start_after` and `priority` are as `read_schedule` takes them.
     """
 
     execution_key: str | None
@@ -45,6 +49,9 @@ class Start:
     limits: object = "{}"
     external_id: object = None
     metadata: object = "{}"
+    deadline: object = None
+    start_after: object = None
+    priority: object = None
     files: Sequence[SpooledUpload] = ()
 
     @property
@@ -111,7 +118,7 @@ def judge(
 ) -> store.NewExecution:
     """What is to be written, but for its files. Raises InvalidInput naming everything that is wrong."""
     definition = choose(asked.execution_key, offers, registry)
-    input_value, limited, labels = _judge(definition, asked)
+    judged = _judge(definition, asked)
     if asked.files and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
     return store.NewExecution(
@@ -121,10 +128,11 @@ def judge(
         celery_task_id=uuid4(),
         definition_key=definition.key,
         definition_version=definition.version,
-        input=msgspec.json.encode(input_value).decode(),
-        limits=msgspec.json.encode(limited).decode(),
-        external_id=labels.external_id,
-        metadata=msgspec.json.encode(labels.metadata).decode(),
+        input=msgspec.json.encode(judged.input).decode(),
+        limits=msgspec.json.encode(judged.limits).decode(),
+        external_id=judged.labels.external_id,
+        metadata=msgspec.json.encode(judged.labels.metadata).decode(),
+        schedule=judged.schedule,
     )
 
 
@@ -202,27 +210,41 @@ async def get(database: Database, principal: Principal, execution_id: int) -> Ro
     return row
 
 
-def _judge(definition: AnyDefinition, asked: Start) -> tuple[Any, Limits, Labels]:
-    """Input, limits and labels of a run. Raises InvalidInput naming everything that is wrong with any."""
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What of a start was found good."""
+
+    input: Any
+    limits: Limits
+    labels: Labels
+    schedule: Schedule
+
+
+def _judge(definition: AnyDefinition, asked: Start) -> Judged:
+    """Raises InvalidInput naming everything that is wrong, with whichever part."""
     errors: list[FieldError] = []
-    input_value, limited, labels = None, definition.limits, Labels()
-    try:
-        input_value = decode(definition.input, _object(asked.input, "input"), root="input")
-    except InvalidInput as error:
-        errors += error.errors
-    try:
-        limited = lowered(definition.limits, _object(asked.limits, "limits"))
-    except InvalidInput as error:
-        errors += error.errors
-    try:
-        labels = decode_body(
-            {"external_id": asked.external_id, "metadata": _object(asked.metadata, "metadata")}, Labels
-        )
-    except InvalidInput as error:
-        errors += error.errors
+
+    def part(read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except InvalidInput as error:
+            errors.extend(error.errors)
+            return otherwise
+
+    def labels() -> Labels:
+        named = {"external_id": asked.external_id, "metadata": _object(asked.metadata, "metadata")}
+        return decode_body(named, Labels)
+
+    when = {"deadline": asked.deadline, "start_after": asked.start_after, "priority": asked.priority}
+    judged = Judged(
+        input=part(lambda: decode(definition.input, _object(asked.input, "input"), root="input"), None),
+        limits=part(lambda: lowered(definition.limits, _object(asked.limits, "limits")), definition.limits),
+        labels=part(labels, Labels()),
+        schedule=part(lambda: read_schedule(when), Schedule()),
+    )
     if errors:
         raise InvalidInput(errors)
-    return input_value, limited, labels
+    return judged
 
 
 def _plain(value: object) -> object:

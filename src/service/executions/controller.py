@@ -27,7 +27,7 @@ from service.wire import Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-FIELDS = ("execution_key", "input", "limits", "external_id", "metadata")
+FIELDS = ("execution_key", "input", "limits", "external_id", "metadata", "deadline", "start_after", "priority")
 REPEATED = "Idempotent-Replayed"
 
 BY_CURSOR = (
@@ -195,11 +195,14 @@ def start_of_json(body: bytes) -> actions.Start:
         limits=fields.get("limits", {}),
         external_id=fields.get("external_id"),
         metadata=fields.get("metadata", {}),
+        deadline=fields.get("deadline"),
+        start_after=fields.get("start_after"),
+        priority=fields.get("priority"),
     )
 
 
 def start_of_form(form: Form) -> actions.Start:
-    """A multipart form; all but execution_key and external_id are JSON-encoded.
+    """A multipart form; all that is no text or time is JSON-encoded.
 
     Raises InvalidInput for what is unknown or repeated.
     """
@@ -214,6 +217,9 @@ def start_of_form(form: Form) -> actions.Start:
         limits=given.get("limits", {}),
         external_id=given.get("external_id"),
         metadata=given.get("metadata", {}),
+        deadline=given.get("deadline"),
+        start_after=given.get("start_after"),
+        priority=given.get("priority"),
         files=form.files,
     )
 

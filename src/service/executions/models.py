@@ -64,6 +64,9 @@ class ListedExecution(GuideFields, kw_only=True):
     exit_reason: str | None
     external_id: str | None
     metadata: dict[str, str]
+    deadline: str | None
+    start_after: str | None
+    priority: int
 
 
 class Execution(GuideFields, kw_only=True):
@@ -81,6 +84,9 @@ class Execution(GuideFields, kw_only=True):
     exit_reason: str | None
     external_id: str | None
     metadata: dict[str, str]
+    deadline: str | None
+    start_after: str | None
+    priority: int
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +147,9 @@ def _fields(row: Row) -> dict[str, Any]:
         "exit_reason": row["exit_reason"],
         "external_id": row["external_id"],
         "metadata": row["metadata"],
+        "deadline": optional_ts(row["deadline"]),
+        "start_after": optional_ts(row["start_after"]),
+        "priority": row["priority"],
     }
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from service.cursors import Cursor
 from service.database import Connection, Row
+from service.executions.schedule import Schedule
 from service.files.store import NewFile
 from service.queue import TICKET
 
@@ -17,7 +18,7 @@ COLUMNS = (
     " input::text, result::text, failure_code, failure_explanation, retryable, cycles,"
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
-    " external_id, metadata"
+    " external_id, metadata, deadline, start_after, priority"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"
@@ -35,15 +36,18 @@ WITH conversation AS (
   INSERT INTO conversations (account_id, agent_id) VALUES (%(account_id)s, %(agent_id)s) RETURNING id
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
-                          definition_key, definition_version, input, limits, external_id, metadata)
+                          definition_key, definition_version, input, limits, external_id, metadata,
+                          deadline, start_after, priority)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
          %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
-         %(external_id)s, %(metadata)s::jsonb
+         %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
-  INSERT INTO execution_runtime (execution_id, account_id, agent_id, definition, priority)
-  SELECT id, %(account_id)s, agent_id, %(definition)s, 0 FROM execution
+  INSERT INTO execution_runtime (execution_id, account_id, agent_id, definition, priority, deadline, phase, resume_at)
+  SELECT id, %(account_id)s, agent_id, %(definition)s, priority, deadline,
+         CASE WHEN start_after > now() THEN 'waiting' ELSE 'ready' END, start_after
+    FROM execution
 ), event AS (
   INSERT INTO events (execution_id, seq, account_id, kind) SELECT id, 1, %(account_id)s, 'accepted' FROM execution
 ), attached AS (
@@ -54,7 +58,8 @@ WITH conversation AS (
    ORDER BY position
   RETURNING id, filename, content_type
 )
-SELECT execution.*, {_files_as_json("attached")}, {TICKET} AS ticket FROM execution
+SELECT execution.*, {_files_as_json("attached")}, CASE WHEN start_after > now() THEN NULL ELSE {TICKET} END AS ticket
+  FROM execution
 """
 
 _FILES_OF_CONVERSATION = _files_as_json("files WHERE files.conversation_id = executions.conversation_id")
@@ -100,36 +105,42 @@ class NewExecution:
     limits: str = "{}"
     external_id: str | None = None
     metadata: str = "{}"
+    schedule: Schedule = field(default_factory=Schedule)
     files: Sequence[NewFile] = ()
 
 
 async def accept(connection: Connection, new: NewExecution) -> Row:
     """Write conversation, execution, its first event, its file references and a ticket, in one statement.
 
+    An execution that is to start later waits, and gets its ticket from the sweep when it is time.
     Raises UniqueViolation if an execution with this celery_task_id, or the account's external_id, exists.
     """
-    cursor = await connection.execute(
-        ACCEPT,
-        {
-            "account_id": new.account_id,
-            "agent_id": new.agent_id,
-            "data_set_id": new.data_set_id,
-            "celery_task_id": new.celery_task_id,
-            "definition_key": new.definition_key,
-            "definition_version": new.definition_version,
-            "definition": f"{new.definition_key}@{new.definition_version}",
-            "input": new.input,
-            "limits": new.limits,
-            "external_id": new.external_id,
-            "metadata": new.metadata,
-            "blob_ids": [file.blob_id for file in new.files],
-            "filenames": [file.filename for file in new.files],
-            "content_types": [file.content_type for file in new.files],
-        },
-    )
-    row = await cursor.fetchone()
+    row = await (await connection.execute(ACCEPT, accepting(new))).fetchone()
     assert row is not None
     return row
+
+
+def accepting(new: NewExecution) -> dict[str, object]:
+    """The parameters of ACCEPT."""
+    return {
+        "account_id": new.account_id,
+        "agent_id": new.agent_id,
+        "data_set_id": new.data_set_id,
+        "celery_task_id": new.celery_task_id,
+        "definition_key": new.definition_key,
+        "definition_version": new.definition_version,
+        "definition": f"{new.definition_key}@{new.definition_version}",
+        "input": new.input,
+        "limits": new.limits,
+        "external_id": new.external_id,
+        "metadata": new.metadata,
+        "deadline": new.schedule.deadline,
+        "start_after": new.schedule.start_after,
+        "priority": new.schedule.priority,
+        "blob_ids": [file.blob_id for file in new.files],
+        "filenames": [file.filename for file in new.files],
+        "content_types": [file.content_type for file in new.files],
+    }
 
 
 async def get(connection: Connection, account_id: int | None, execution_id: int) -> Row | None:

@@ -52,6 +52,8 @@ executions = Table(
     timestamp_column("started_at", default_now=True),
     timestamp_column("picked_up_at", nullable=True),
     timestamp_column("finished_at", nullable=True),
+    timestamp_column("cancel_requested_at", nullable=True),
+    Column("rerun_of", BigInteger, nullable=True, comment="the execution that it repeats; may be erased"),
     Column("limits", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="what this run may use"),
     Column("exit_reason", Text, nullable=True),
     # Usage is set with the outcome, by usage_of().
@@ -124,6 +126,7 @@ execution_runtime = Table(
     Column("losses", Integer, nullable=False, server_default=text("0")),
     Column("next_event", Integer, nullable=False, server_default=text("2"), comment="event 1 is the acceptance"),
     timestamp_column("cancel_asked_at", nullable=True),
+    timestamp_column("deadline", nullable=True),
     Index(
         "runtime_ready",
         "account_id",
@@ -136,6 +139,8 @@ execution_runtime = Table(
     Index("runtime_running", "account_id", "agent_id", postgresql_where=text("phase = 'running'")),
     Index("runtime_worker", "worker_id", postgresql_where=text("phase = 'running'")),
     Index("runtime_waiting", "resume_at", postgresql_where=text("phase = 'waiting'")),
+    Index("runtime_deadline", "deadline", postgresql_where=text("deadline IS NOT NULL AND phase <> 'running'")),
+    Index("runtime_cancel", "cancel_asked_at", postgresql_where=text("cancel_asked_at IS NOT NULL")),
     postgresql_with={"fillfactor": "50"},
 )
 

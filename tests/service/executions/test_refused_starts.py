@@ -54,7 +54,7 @@ BODIES: dict[str, tuple[int, dict[str, Any]]] = {
     "key number": (400, {"json": {"execution_key": 7}}),
     "key unknown": (400, {"json": {"execution_key": "unknown"}}),
     "key of another agent type": (400, {"json": {"execution_key": "second"}}),
-    "unknown field": (400, _json(input={"text": "a"}, priority=1)),
+    "unknown field": (400, _json(input={"text": "a"}, prioritty=1)),
     "input missing": (400, {"json": KEYED}),
     "input null": (400, _json(input=None)),
     "input list": (400, _json(input=[])),
