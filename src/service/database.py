@@ -16,6 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from service.errors import Unavailable
+from service.poolers import is_pooled_async
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class _Pool(AsyncConnectionPool[Connection]):
 class Database:
     """A pool of autocommit connections to DATABASE_URL; rows are dictionaries.
 
-    Behind a transaction pooler nothing is prepared: the next statement may run on another server connection.
+    Behind a pooler nothing is prepared: the next statement may run on another server connection.
     """
 
     def __init__(self, settings: Settings, *, application_name: str, answer_seconds: float | None = None) -> None:
@@ -56,11 +57,11 @@ class Database:
             open=False,
             timeout=settings.pool_timeout_seconds,
             reconnect_timeout=RECONNECT_SECONDS,
-            configure=_configure,
+            configure=configure,
             kwargs={
                 "application_name": application_name,
                 "row_factory": dict_row,
-                "prepare_threshold": None if settings.is_pooled else 5,
+                "prepare_threshold": None if settings.has_direct_url else 5,
             },
         )
         self._checks: set[asyncio.Task[None]] = set()
@@ -112,12 +113,17 @@ class Database:
             task.exception()  # an outage that goes on is told by the next request
 
 
-async def _configure(connection: Connection) -> None:
+async def configure(connection: AsyncConnection[Any]) -> None:
+    """Make a new connection one of ours: in autocommit, and preparing nothing where a pooler answers."""
     await connection.set_autocommit(True)
+    if connection.prepare_threshold is not None:
+        async with _patience(connection, CHECK_SECONDS):
+            if await is_pooled_async(connection):
+                connection.prepare_threshold = None
 
 
 @asynccontextmanager
-async def _patience(connection: Connection, seconds: float | None) -> AsyncIterator[None]:
+async def _patience(connection: AsyncConnection[Any], seconds: float | None) -> AsyncIterator[None]:
     """Hang up on a server that has not let the block end in time: frozen, cut off, or waiting for a lock.
 
     Whatever waits for it then fails as in any outage. Cancelling would first ask the server for its consent.
@@ -132,7 +138,7 @@ async def _patience(connection: Connection, seconds: float | None) -> AsyncItera
         alarm.cancel()
 
 
-def _hang_up(connection: Connection) -> None:
+def _hang_up(connection: AsyncConnection[Any]) -> None:
     if not connection.closed:
         with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as link:
             link.shutdown(socket.SHUT_RDWR)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 import service
 from service.settings import Settings
 
-LOCK = 7002  # session advisory lock: five hosts may migrate at once, one does the work
+LOCK = 7002  # advisory lock: five hosts may migrate at once, one does the work
+LOOK_SECONDS = 0.1
 
 
 def migrations_directory() -> Path:
@@ -46,40 +51,75 @@ def upgrade(settings: Settings) -> None:
 
     Needs no superuser, no CREATEROLE and no extension. Raises psycopg.Error when the database refuses.
     """
-    with psycopg.connect(settings.direct_url, autocommit=True, application_name="agentic-migrate") as lock:
-        lock.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        engine = create_engine("postgresql+psycopg://", creator=lambda: _connect_as_owner(settings), poolclass=NullPool)
-        with engine.connect() as connection:
+    with _alone(settings) as connection:
+        manners = _manners(connection, settings)
+        with _engine(settings, manners).connect() as connection_for_revisions:
             alembic = config()
-            alembic.attributes["connection"] = connection
+            alembic.attributes["connection"] = connection_for_revisions
             try:
                 command.upgrade(alembic, "head")
             except DBAPIError as error:
                 raise error.orig or error from error
-        with _connect_as_owner(settings) as connection_for_grants:
-            _grant(connection_for_grants, settings)
+        connection.execute(manners)
+        _grant(connection, settings)
 
 
-def _connect_as_owner(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
-    connection = psycopg.connect(settings.direct_url, application_name="agentic-migrate")
-    connection.execute("SET lock_timeout = '4s'")
-    connection.execute("SET client_min_messages = warning")
+@contextmanager
+def _alone(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that holds the lock, in a transaction that stays open: a session's lock would stay behind in the
+    connection of a transaction pooler. Asks again instead of waiting: whoever waits for a lock holds a snapshot, which
+    an index that is built concurrently waits for.
+    """
+    with _connect(settings) as connection:
+        while True:
+            held = connection.execute(TRY_LOCK, (LOCK,)).fetchone()
+            if held is not None and held[0]:
+                break
+            connection.rollback()
+            time.sleep(LOOK_SECONDS)
+        yield connection
+
+
+TRY_LOCK = """
+SELECT pg_try_advisory_xact_lock(%s), set_config('idle_in_transaction_session_timeout', '0', true)
+"""
+
+
+def _manners(connection: psycopg.Connection[Any], settings: Settings) -> sql.Composed:
+    """What each transaction begins with, and forgets at its end: short waits for locks, and the owner's role for
+    whoever may take it."""
+    statements: list[sql.Composable] = [
+        sql.SQL("SET LOCAL lock_timeout = '4s'"),
+        sql.SQL("SET LOCAL client_min_messages = warning"),
+    ]
     is_member = connection.execute(
         "SELECT pg_has_role(current_user, rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (settings.owner_role,)
     ).fetchone()
     if is_member is not None and is_member[0]:
-        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(settings.owner_role)))
-    connection.commit()
-    return connection
+        statements.append(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(settings.owner_role)))
+    return sql.SQL("; ").join(statements)
 
 
-def _grant(connection: psycopg.Connection[tuple[object, ...]], settings: Settings) -> None:
+def _engine(settings: Settings, manners: sql.Composed) -> Engine:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _connect(settings), poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(manners.as_string())
+
+    return engine
+
+
+def _connect(settings: Settings) -> psycopg.Connection[Any]:
+    return psycopg.connect(settings.direct_url, application_name="agentic-migrate", prepare_threshold=None)
+
+
+def _grant(connection: psycopg.Connection[Any], settings: Settings) -> None:
     """Grants are repeated at each migrate: a role may have been created since, a table added."""
     for role, statements in ((settings.app_role, APP_GRANTS), (settings.reporting_role, REPORTING_GRANTS)):
         exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
         for statement in statements if exists is not None else ():
             connection.execute(sql.SQL(statement).format(role=sql.Identifier(role)))
-    connection.commit()
 
 
 APP_GRANTS = (

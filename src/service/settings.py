@@ -238,8 +238,8 @@ class Settings:
         return self.database_direct_url or self.database_url
 
     @property
-    def is_pooled(self) -> bool:
-        """Whether DATABASE_URL may point at a transaction pooler: then nothing may be prepared on a connection."""
+    def has_direct_url(self) -> bool:
+        """Whether there is a way past DATABASE_URL: then that is a pooler's, and nothing is prepared there."""
         return self.direct_url != self.database_url
 
     @classmethod

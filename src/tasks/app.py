@@ -18,7 +18,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from service.attached import settings_with_database
-from service.database import RECONNECT_SECONDS
+from service.database import RECONNECT_SECONDS, configure
 from service.errors import SetupError
 from service.queue import QUEUE, TASK
 from service.settings import Settings
@@ -116,7 +116,7 @@ class ExecutionsApp(App):
             open=False,
             timeout=POOL_TIMEOUT_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
-            configure=_configure,
+            configure=configure,
             kwargs={"application_name": "agentic-worker-queue"},
         )
         await self._queue_pool.open(wait=False)
@@ -141,10 +141,6 @@ async def _end(threads: ThreadPoolExecutor) -> None:
             logging.shutdown()
             os._exit(0)
         await asyncio.sleep(0.02)
-
-
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)
 
 
 def _refuse(error: SetupError) -> NoReturn:

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import psycopg
-from procrastinate import exceptions, jobs, manager, worker
+from procrastinate import PsycopgConnector, exceptions, jobs, manager, worker
 from procrastinate.app import App
 from psycopg_pool import PoolTimeout
 
+from service.poolers import is_pooled_async
 from service.queue import QUEUE, TASK
 from service.workers.store import Identity
 from tasks.outage import pauses
@@ -134,11 +135,20 @@ class PatientJobManager(manager.JobManager):
         while True:
             began = time.monotonic()
             try:
+                if await self._is_pooled():
+                    log.info("not listening through a pooler; polling alone finds tickets")
+                    await asyncio.Event().wait()
                 await super().listen_for_jobs(on_notification=on_notification, queues=queues)
-            except exceptions.ConnectorException as error:
-                log.info("not listening: %s", str(error.__cause__).strip().splitlines()[:1])
+            except (exceptions.ConnectorException, *OUTAGES) as error:
+                log.info("not listening: %s", str(error.__cause__ or error).strip().splitlines()[:1])
             attempt = 0 if time.monotonic() - began > 1 else attempt + 1
             await asyncio.sleep(pauses(attempt))
+
+    async def _is_pooled(self) -> bool:
+        """What LISTEN leaves on a pooler's connection would reach whoever is lent that next."""
+        assert isinstance(self.connector, PsycopgConnector)
+        async with self.connector.pool.connection() as connection:
+            return await is_pooled_async(connection)
 
     async def _outlast(self, call: Callable[[], Awaitable[T]]) -> T | None:
         attempt = 0

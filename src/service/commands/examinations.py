@@ -14,6 +14,7 @@ from service.commands.target import settings_with_database
 from service.definitions.registry import Registry
 from service.errors import SetupError
 from service.migrate import head_revision
+from service.poolers import is_pooled
 from service.profiles import ModelProfile
 from service.settings import Settings
 
@@ -44,10 +45,11 @@ def examine() -> list[Finding]:
     except SetupError as error:
         return [Finding("database", "bad", error.detail, ("agentic up",)), _definitions(), *_models(settings)]
     findings = [_reach("DATABASE_URL", settings.database_url)]
-    if settings.is_pooled:
+    if settings.has_direct_url:
         findings.append(_reach("DATABASE_DIRECT_URL", settings.direct_url))
     if findings[-1].state == "good":
         with _connect(settings.direct_url) as session:
+            findings += _pooler(session, settings)
             roles = [] if is_embedded else _roles(session, settings)
             findings += [_revision(session), *roles, _workers(session), _queue(session)]
     return [*findings, _definitions(), *_models(settings)]
@@ -86,6 +88,15 @@ def _reach(variable: str, url: str) -> Finding:
     if version < OLDEST_SERVER:
         return Finding(variable, "bad", f"PostgreSQL {version // 10000} is too old: 15 is the oldest supported")
     return Finding(variable, "good", f"PostgreSQL {version // 10000} at {place}, as {user}")
+
+
+def _pooler(session: Session, settings: Settings) -> list[Finding]:
+    """Whether what should be a way past the pooler leads through one."""
+    if not is_pooled(session):
+        return []
+    fault = "leads" if settings.has_direct_url else "is not set and DATABASE_URL leads"
+    text = f"{fault} through a pooler: workers poll, and `agentic psql --reporting` refuses"
+    return [Finding("DATABASE_DIRECT_URL", "note", text, ("export DATABASE_DIRECT_URL=… (past the pooler)",))]
 
 
 def _revision(session: Session) -> Finding:

@@ -21,6 +21,7 @@ def command(reporting: bool, arguments: tuple[str, ...]) -> None:
     settings = settings_with_database()
     environment = {**os.environ, "PGTZ": "UTC"}
     if reporting:
+        _refuse_pooler(settings.direct_url)
         environment["PGOPTIONS"] = (
             f"-c role={settings.reporting_role} -c search_path=reporting -c default_transaction_read_only=on"
         )
@@ -29,6 +30,20 @@ def command(reporting: bool, arguments: tuple[str, ...]) -> None:
         environment["PGPASSWORD"] = password
     program = _find_psql()
     os.execve(program, [program, url, *arguments], environment)  # noqa: S606
+
+
+def _refuse_pooler(url: str) -> None:
+    """Raises SetupError: a pooler passes on neither the role nor that it is to read only."""
+    import psycopg
+
+    from service.poolers import is_pooled
+
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            if is_pooled(connection):
+                raise SetupError("--reporting needs a session of its own: set DATABASE_DIRECT_URL, past the pooler.")
+    except psycopg.Error:
+        return  # psql says it better
 
 
 def _without_password(url: str) -> tuple[str, str]:
