@@ -17,6 +17,7 @@ from service.definitions.context import (
 )
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
 from service.definitions.failures import Failed, FailureCode, Finished, Outcome
+from service.definitions.json_schema import JsonSchema
 from service.definitions.limits import Limits
 from service.definitions.shop import (
     AlreadyRecorded,
@@ -51,6 +52,7 @@ __all__ = [
     "Input",
     "Issue",
     "Item",
+    "JsonSchema",
     "Limits",
     "MemoryDataSet",
     "NewOrder",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from service.definitions.context import RunContext
 from service.definitions.definition import AnyDefinition, Item
+from service.definitions.json_schema import JsonSchema
 from service.definitions.problems import Problem
 from service.definitions.schema import Undecodable, convert, schema_of
 from service.definitions.verdicts import Issue
@@ -47,7 +48,7 @@ def read_reply(output: Any, reply: Reply, item: Item | None) -> tuple[Any, list[
     return value, []
 
 
-def decode_output(output: type[O], value: Any) -> tuple[O | None, list[Issue]]:
+def decode_output(output: type[O] | JsonSchema[O], value: Any) -> tuple[O | None, list[Issue]]:
     """The value as the output type, and every way in which it is not."""
     try:
         return convert(output, value), []

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+PYDANTIC = ("pydantic",)
+"""Which only a definition with a model brings."""
+
 MODEL_CLIENTS_AND_PARSERS = ("anthropic", "openai", "pydantic_ai", "pypdfium2", "xllamacpp")
 WEB_FRAMEWORK = ("litestar", "uvicorn")
 
@@ -30,7 +33,7 @@ def test_worker_loads_no_model_client_before_a_model_is_named() -> None:
     ["import service.app", "from service.definitions.registry import Registry; Registry.discover()"],
 )
 def test_api_loads_no_model_client_and_no_parser(statement: str) -> None:
-    assert loaded(statement, MODEL_CLIENTS_AND_PARSERS) == []
+    assert loaded(statement, MODEL_CLIENTS_AND_PARSERS + PYDANTIC) == []
 
 
 def test_command_loads_nothing_heavy_before_a_subcommand_runs() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 import msgspec
 
 from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
+from service.definitions.json_schema import JsonSchema
 from service.definitions.limits import Limits
 from service.definitions.schema import schema_of
 from service.definitions.strategy import PROPOSE, Strategy
@@ -103,7 +104,8 @@ class Validator(Generic[I, O]):
 class Definition(Generic[I, O]):
     """A kind of execution that agents of `agent_type` offer under `key`.
 
-    `output` is what an answer must decode into. `failures` maps codes of its own to their meaning, for Reject.
+    `input` and `output` are types of msgspec, pydantic models or JsonSchema; an answer must decode into `output`.
+    `failures` maps codes of its own to their meaning, for Reject.
     `stop_codes` are those of them that the model itself may name when it calls stop_execution.
     `limits` bounds every run; `corrections` and `max_tool_calls` are short for two of them. `model` is used where the
     agent names none. `system` replaces the default system message's first part. `strategy` says how wrong answers are
@@ -122,8 +124,8 @@ class Definition(Generic[I, O]):
         key: str,
         name: str,
         agent_type: str,
-        input: type[I],  # noqa: A002
-        output: type[O],
+        input: type[I] | JsonSchema[I],  # noqa: A002
+        output: type[O] | JsonSchema[O],
         version: int = 1,
         description: str | None = None,
         tools: Sequence[Tool | ToolFunction] = (),

@@ -51,7 +51,8 @@ def _parts(definition: AnyDefinition) -> Iterator[str]:
         yield "has no instructions: decorate a function with @….instructions"
     try:
         if not is_object(definition.input):
-            yield f"input {definition.input!r} must be an object: a subclass of Input, or dict[str, …]"
+            takes = "an Input, a pydantic model, a JsonSchema of type object, or dict[str, …]"
+            yield f"input {definition.input!r} must be an object: {takes}"
     except (TypeError, ValueError) as error:
         yield f"input {definition.input!r} has no JSON Schema: {error}"
     try:

@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import jsonschema_rs
 import msgspec
+
+from service.definitions.written import validator
 
 MAX_DEPTH = 100
 """Levels that a JSON value may be nested; deeper ones would exhaust some reader's stack."""
@@ -29,6 +29,9 @@ ARTICLES = {
 NOT_BLANK = r"\S"
 """The pattern of texts that must say something; as an expression it tells a reader nothing."""
 
+UNKNOWN_FIELD = "is not a known field"
+NO_FORM = "fits none of the forms that are allowed here"
+
 Path = tuple[str | int, ...]
 
 
@@ -43,6 +46,11 @@ class Problem:
     def pointer(self) -> str:
         """The place as a JSON pointer: /skus/0; "" is the whole value."""
         return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
+
+    def is_about(self, other: Problem) -> bool:
+        """Whether one is about the other's place or a part of it; the whole is a place of its own."""
+        length = min(len(self.path), len(other.path)) or max(len(self.path), len(other.path))
+        return self.path[:length] == other.path[:length]
 
     def field(self, root: str) -> str:
         """The place as a field path under `root`: input.skus[0]."""
@@ -105,14 +113,10 @@ def _shown(text: str) -> str:
     return text.replace("\0", "�").encode(errors="replace").decode()
 
 
-@lru_cache(maxsize=256)
-def _validator(type_: Any) -> Any:
-    return jsonschema_rs.validator_for(msgspec.json.schema(type_))
-
-
 def every_problem(type_: Any, value: object) -> list[Problem]:
+    """Everything that the schema of a type finds wrong with a value."""
     problems: list[Problem] = []
-    for error in _validator(type_).iter_errors(value):
+    for error in validator(type_).iter_errors(value):
         problems.extend(_problems(error))
     return list(dict.fromkeys(problems))
 
@@ -124,8 +128,8 @@ def _problems(error: Any) -> Iterator[Problem]:
     match kind.name:
         case "anyOf" | "oneOf" if hasattr(kind, "context"):
             yield from _union_problems(kind.context, path, error.instance)
-        case "additionalProperties":
-            yield from (Problem((*path, name), "is not a known field") for name in kind.unexpected)
+        case "additionalProperties" | "unevaluatedProperties":
+            yield from (Problem((*path, name), UNKNOWN_FIELD) for name in kind.unexpected)
         case "required":
             yield Problem((*path, str(kind.property)), "is required")
         case "type":
@@ -142,7 +146,7 @@ def _union_problems(branches: list[list[Any]], path: Path, instance: object) -> 
         for nested in meant[0]:
             yield from _problems(nested)
     elif meant:
-        yield Problem(path, "fits none of the forms that are allowed here")
+        yield Problem(path, NO_FORM)
     else:
         types = [name for branch in branches for name in _expected_types(branch, path)]
         yield Problem(path, f"must be {_either(types)}, got {_kind_of(instance)}")

@@ -1,14 +1,31 @@
-"""JSON Schemas of msgspec types, and decoding against them with every error at once."""
+"""JSON Schemas of types, and decoding against them with every error at once.
+
+A type is msgspec's (anything that it decodes), a pydantic model, or a JsonSchema.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from service.definitions.problems import Problem, every_problem, first_problem, other_problems, unclean
+from service.definitions.inlining import inlined, map_schemas, unrolled
+from service.definitions.json_schema import JsonSchema, filled
+from service.definitions.problems import (
+    NO_FORM,
+    UNKNOWN_FIELD,
+    Problem,
+    every_problem,
+    first_problem,
+    other_problems,
+    unclean,
+)
+from service.definitions.pydantic_models import dumped, is_model, read_model
+from service.definitions.written import inlined_once, written
 from service.errors import FieldError, InvalidInput
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 KEY_ORDER = (
     "title",
@@ -24,9 +41,6 @@ KEY_ORDER = (
     "default",
 )
 
-LITERAL_KEYS = frozenset({"default", "enum", "const", "examples"})
-"""Keywords whose values are data, not schemas."""
-
 T = TypeVar("T")
 
 
@@ -39,14 +53,17 @@ class Undecodable(ValueError):
 
 
 def schema_of(type_: Any, *, title: str | None = None, titles: bool = True) -> dict[str, Any]:
-    """The JSON Schema of a type, as clients see it: references inlined, every property titled.
+    """The JSON Schema of a type, as clients see it: every property titled, and no references but to `$defs` of types
+    that contain themselves.
 
-    `title` is for a type without a name of its own, such as dict[str, Any]. Without `titles` it is shorter, for
-    models. Raises TypeError or ValueError for types that JSON cannot carry or that contain themselves.
+    `title` is for a type without a name of its own, such as dict[str, Any]. Without `titles` it is for models: shorter,
+    and without any reference. Raises TypeError or ValueError for types that JSON cannot carry.
     """
-    made = _inlined_schema(type_)
-    schema = _titled(made) if titles else _untitled(made)
-    if title and titles:
+    made = written(type_)
+    if not titles:
+        return _ordered(_untitled(unrolled(made)))
+    schema = _titled(inlined(made))
+    if title:
         schema.setdefault("title", title)
     return _ordered(schema)
 
@@ -67,10 +84,14 @@ def decode(type_: Any, value: object, root: str = "input") -> Any:
         raise InvalidInput([FieldError(problem.field(root), problem.message) for problem in error.problems]) from error
 
 
-def convert(type_: type[T], value: object) -> T:
+def convert(type_: type[T] | JsonSchema[T], value: object) -> T:
     """A JSON value as an object of the type, strictly: "1" is no number. Raises Undecodable with every problem."""
     if found := list(unclean(value)):
         raise Undecodable([*found, *other_problems(type_, value, found)])
+    if isinstance(type_, JsonSchema):
+        return cast(T, _with_defaults(type_, value))
+    if is_model(type_):
+        return cast(T, _as_model(type_, value))
     try:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
@@ -79,7 +100,7 @@ def convert(type_: type[T], value: object) -> T:
 
 def jsonable(value: object) -> Any:
     """A decoded object as plain JSON values."""
-    return msgspec.to_builtins(value, str_keys=True)
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_of_another_library)
 
 
 def is_clean(value: object) -> bool:
@@ -87,65 +108,50 @@ def is_clean(value: object) -> bool:
     return next(unclean(value), None) is None
 
 
-def _inlined_schema(type_: Any) -> dict[str, Any]:
-    try:
-        made = msgspec.json.schema(type_)
-    except NameError as error:
-        raise TypeError(f"an annotation cannot be read: {error}") from error
-    definitions: dict[str, Any] = made.pop("$defs", {})
-    inlined = _inline(made, definitions, ())
-    if not isinstance(inlined, dict):
-        raise TypeError(f"{type_!r} has no JSON Schema of its own")
-    return inlined
+def _with_defaults(type_: JsonSchema[Any], value: object) -> Any:
+    """The value with the schema's defaults, which must leave it what the schema takes."""
+    if problems := every_problem(type_, value):
+        raise Undecodable(problems)
+    made = filled(inlined_once(type_), value)
+    if made != value and (problems := every_problem(type_, made)):
+        raise Undecodable(problems)
+    return made
 
 
-def _inline(part: Any, definitions: dict[str, Any], within: tuple[str, ...]) -> Any:
-    if isinstance(part, list):
-        return [_inline(inner, definitions, within) for inner in part]
-    if not isinstance(part, dict):
-        return part
-    if "$ref" in part:
-        name = part["$ref"].removeprefix("#/$defs/")
-        if name in within:
-            raise ValueError(f"{name} contains itself; a schema without references cannot express that")
-        beside = {key: inner for key, inner in part.items() if key != "$ref"}
-        return {**_inline(definitions[name], definitions, (*within, name)), **beside}
-    # A discriminator maps to the references that are gone, and an empty `required` says nothing.
-    return {
-        key: inner if key in LITERAL_KEYS else _inline(inner, definitions, within)
-        for key, inner in part.items()
-        if key != "discriminator" and not (key == "required" and inner == [])
-    }
+def _as_model(type_: type[BaseModel], value: object) -> BaseModel:
+    """The value as the model: pydantic says whether it fits, the schema what is unknown and in which words."""
+    model, findings = read_model(type_, value)
+    others = [Problem(path, message) for path, message in findings]
+    problems = every_problem(type_, value)
+    if model is not None:
+        problems = [problem for problem in problems if problem.message == UNKNOWN_FIELD]
+    elif others:  # which form of a union was meant is for pydantic to know
+        problems = [problem for problem in problems if problem.message != NO_FORM]
+    problems += [other for other in others if not any(other.is_about(problem) for problem in problems)]
+    if problems or model is None:
+        raise Undecodable(list(dict.fromkeys(problems)))
+    return model
+
+
+def _of_another_library(value: object) -> Any:
+    if is_model(type(value)):
+        return dumped(value)
+    raise NotImplementedError(f"{type(value).__name__} is nothing that JSON has")
 
 
 def _titled(schema: dict[str, Any]) -> dict[str, Any]:
-    properties = schema.get("properties", {})
     named = {
-        name: {"title": name.replace("_", " ").title(), **_titled(inner)} for name, inner in properties.items()
-    }  # fmt: skip
-    return _map_inner({**schema, "properties": named} if properties else schema, _titled, skip="properties")
+        name: {"title": name.replace("_", " ").title(), **inner} if isinstance(inner, dict) else inner
+        for name, inner in schema.get("properties", {}).items()
+    }
+    return map_schemas({**schema, "properties": named} if named else schema, _titled)
 
 
 def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
-    return _map_inner({key: inner for key, inner in schema.items() if key != "title"}, _untitled)
+    return map_schemas({key: inner for key, inner in schema.items() if key != "title"}, _untitled)
 
 
 def _ordered(schema: dict[str, Any]) -> dict[str, Any]:
     rank = {key: index for index, key in enumerate(KEY_ORDER)}
     keys = sorted(schema, key=lambda key: rank.get(key, len(rank)))
-    return _map_inner({key: schema[key] for key in keys}, _ordered)
-
-
-def _map_inner(schema: dict[str, Any], change: Callable[[dict[str, Any]], Any], skip: str = "") -> dict[str, Any]:
-    """The schema with every schema directly inside it changed; `default`, `enum` and the like are no schemas."""
-
-    def inner(key: str, value: Any) -> Any:
-        if key == skip or key in LITERAL_KEYS:
-            return value
-        if key in ("properties", "patternProperties"):
-            return {name: change(part) for name, part in value.items()}
-        if isinstance(value, list):
-            return [change(part) if isinstance(part, dict) else part for part in value]
-        return change(value) if isinstance(value, dict) else value
-
-    return {key: inner(key, value) for key, value in schema.items()}
+    return map_schemas({key: schema[key] for key in keys}, _ordered)

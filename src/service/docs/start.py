@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.definitions.definition import AnyDefinition
+from service.definitions.inlining import unrolled
 from service.definitions.limits import FROM_ZERO, NAMES, WHOLE, Limits
 from service.definitions.registry import Registry
 from service.definitions.schema import schema_of
@@ -56,7 +57,7 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "execution_key": {"const": definition.key},
-            "input": definition.input_schema,
+            "input": unrolled(definition.input_schema),
             "limits": _limits(definition.limits),
             **_labels(),
             **SCHEDULE,

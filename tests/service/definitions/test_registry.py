@@ -7,10 +7,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from agentic import Definition, Input, Item, Proposal, RunContext, ToolContext, Verdict, tool
+from agentic import Definition, Input, Item, JsonSchema, Proposal, RunContext, ToolContext, Verdict, tool
 from service.definitions import registry
 from service.definitions.registry import Registry
 from service.errors import SetupError
@@ -71,16 +70,17 @@ MISTAKES: list[tuple[Callable[[], Definition[Any, Any]], str]] = [
     (lambda: make(tools=[named("stop_execution")]), "tool 'stop_execution' is built in"),
     (lambda: make(input=list[str]), "must be an object"),
     (lambda: make(input=str), "must be an object"),
-    (lambda: make(input=Recursive), "Recursive contains itself"),
+    (lambda: make(input=JsonSchema({"type": "array"}, title="List")), "input JsonSchema('List') must be an object"),
+    (lambda: make(input=JsonSchema({"$ref": "https://example.com/a"})), "Retrieval is disabled"),
+    (
+        lambda: make(output=JsonSchema({"type": "objekt"})),
+        "package 'given', entry point 'given': some-work@1 output JsonSchema('…') has no JSON Schema: /type",
+    ),
     (lambda: make(output=object), "output <class 'object'> has no JSON Schema"),
     (lambda: without_instructions(), "has no instructions"),
     (lambda: with_twins(), "has 2 validators named 'twin'"),
     (lambda: splitting(), "has items, so its output must be an object"),
 ]
-
-
-class Recursive(msgspec.Struct):
-    inner: Recursive | None = None
 
 
 def named(name: str) -> Any:

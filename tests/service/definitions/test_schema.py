@@ -106,9 +106,16 @@ def test_schema_of_when_it_is_for_a_model_then_it_has_no_titles() -> None:
     assert "title" not in json.dumps(schema_of(Parcel, titles=False))
 
 
-def test_schema_of_when_a_type_contains_itself_then_refused() -> None:
-    with pytest.raises(ValueError, match="Tree contains itself"):
-        schema_of(Tree)
+def test_schema_of_when_a_type_contains_itself_then_it_alone_is_referred_to() -> None:
+    made = schema_of(Tree)
+    assert made["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
+    assert made["$defs"]["Tree"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
+
+
+def test_schema_of_when_it_is_for_a_model_and_contains_itself_then_it_ends_in_an_open_object() -> None:
+    made = schema_of(Tree, titles=False)
+    assert "$" not in json.dumps(made)
+    assert made["properties"]["children"]["items"] == {"type": "object"}
 
 
 @pytest.mark.parametrize(
