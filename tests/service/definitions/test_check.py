@@ -55,6 +55,49 @@ def test_check_when_definitions_are_fine_then_ok_and_listed(install: Install) ->
     assert "All definitions can be used." in report.as_text()
 
 
+IN_ANOTHER_STYLE = """
+from agentic import Definition, JsonSchema
+{imports}
+definition = Definition(key="styled", name="Some", agent_type="some", input={input}, output={input})
+@definition.instructions
+def ask(input): return "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "input_type"),
+    [
+        ("from pydantic import create_model", "create_model('Work', text=(str, ...))"),
+        ("", "JsonSchema({'type': 'object'}, title='Work')"),
+    ],
+)
+def test_check_when_a_definition_is_in_another_style_then_ok(install: Install, imports: str, input_type: str) -> None:
+    install(styled=IN_ANOTHER_STYLE.format(imports=imports, input=input_type))
+    report = check()
+    assert report.is_ok, report.as_text()
+
+
+@pytest.mark.parametrize(
+    ("imports", "input_type", "said"),
+    [
+        (
+            "from collections.abc import Callable\nfrom pydantic import create_model",
+            "create_model('Work', text=(Callable[[], int], ...))",
+            "has no JSON Schema: Cannot generate a JsonSchema",
+        ),
+        ("", "JsonSchema({'$ref': 'https://example.com/work'}, title='Work')", "Retrieval is disabled"),
+    ],
+)
+def test_check_when_a_style_cannot_be_used_then_the_package_is_named(
+    install: Install, imports: str, input_type: str, said: str
+) -> None:
+    install(styled=IN_ANOTHER_STYLE.format(imports=imports, input=input_type))
+    report = check()
+    assert not report.is_ok
+    assert "styled-package" in report.as_text()
+    assert said in report.as_text()
+
+
 def test_check_when_a_module_is_slow_then_it_is_noted_but_ok(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.definitions.check.SLOW_SECONDS", 0.0)
     install(slow=DEFINITION.format(key="slow"))
