@@ -1,0 +1,190 @@
+"""Every store on PostgreSQL 15, the oldest version that is supported: over REST what REST reaches, the rest called."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import psycopg
+
+import service
+from service.accounts import store as accounts
+from service.conversations import journal_store
+from service.database import Connection
+from service.datasets import catalogue_store, shop_store
+from service.executions import store as executions
+from service.files import store as files
+from service.idempotency import store as idempotency
+from service.workers import store as workers
+from tests import http, postgres
+from tests.http import Client
+from tests.service.conftest import make_registry
+from tests.tasks.conftest import AsApp, sync_connection
+from tests.tasks.holding import add_worker, hold
+from tests.tasks.seed import Shop
+from tests.tasks.test_shop import ORDER, RECEIPT, using
+
+PACKAGE = Path(service.__file__).parent
+CONNECTIONS = {"connection", "database"}
+FILTERS = (
+    "agent_id={agent}&dataset_id={data_set}&status=pending&execution_key=summary&external_id=mine&metadata[a]=b"
+    "&started_from=2025-04-10T14:00:00Z&started_before=2999-04-10T14:00:00Z"
+)
+
+
+def store_functions() -> dict[CodeType, str]:
+    """Those of every module whose name ends with "store" that are given a connection, or where to get one."""
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*store.py")]
+    return {
+        function.__code__: f"{name}.{function.__name__}"
+        for name in names
+        for function in vars(importlib.import_module(name)).values()
+        if inspect.isfunction(function) and function.__module__ == name
+        if CONNECTIONS & set(inspect.signature(function).parameters)
+    }
+
+
+@contextmanager
+def noting_calls() -> Iterator[set[CodeType]]:
+    """The code of whatever is called meanwhile, in this thread and in those that start."""
+    called: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call":
+            called.add(frame.f_code)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield called
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def test_every_function_of_the_stores_when_called_on_postgresql_15_works(pg15_database_url: str) -> None:
+    expected = store_functions()
+    assert len(expected) > 60
+    with noting_calls() as called, psycopg.connect(pg15_database_url, autocommit=True) as connection:
+        assert connection.info.server_version // 10000 == 15
+        admin = http.create_account(connection, "admin", is_admin=True)
+        with http.serving(postgres.as_role(pg15_database_url, postgres.APP), make_registry()) as client:
+            client.headers.update(admin.headers)
+            assert client.get("/readyz").json() == {"status": "ok"}
+            data_set, agent, account = set_up(client)
+            shop = Shop(connection, account, data_set, agent)
+            start_and_read(client, shop)
+        app = AsApp(pg15_database_url)
+        run_by_hand(app, shop)
+        call_the_rest(app, shop)
+    missed = sorted(name for code, name in expected.items() if code not in called)
+    assert not missed, f"nothing here calls {missed}: add to the scenario what reaches them"
+
+
+def ask(client: Client, method: str, path: str, json: object = None, **options: Any) -> Any:
+    answer = client.request(method, f"/api/{path}", json=json, **options)
+    assert answer.status_code < 300, (method, path, answer.text)
+    return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
+
+
+def set_up(client: Client) -> tuple[int, int, int]:
+    """A data set, an agent and an account, each made, read, changed and listed; and others that were deleted."""
+    products = [{"sku": sku, "name": sku.title(), "description": "Of oak"} for sku in ("CUP", "POT")]
+    data_set = cycle(client, "data-sets", {"name": "a"}, {"name": "b"})
+    ask(client, "POST", f"data-sets/{data_set}/products/", products)
+    ask(client, "GET", f"data-sets/{data_set}/products/?page=last")
+    agent = cycle(
+        client, "agents", {"name": "a", "agent_type": "one", "data_set": data_set, "file_upload": True}, {"model": "m"}
+    )
+    ask(client, "GET", f"agents/{agent}/agentic-execution-definitions/")
+    account = cycle(client, "service-accounts", {"name": "a", "data_sets": [data_set]}, {"data_sets": [data_set]})
+    ask(client, "POST", f"service-accounts/{account}/reset-token/", {"keep_old_seconds": 60})
+    ask(client, "POST", f"service-accounts/{account}/reset-token/")
+    return data_set, agent, account
+
+
+def cycle(client: Client, resource: str, new: dict[str, object], change: dict[str, object]) -> int:
+    """Two made, one deleted; the id of the other, after its change."""
+    kept, gone = (ask(client, "POST", f"{resource}/", {**new, "name": name})["id"] for name in ("kept", "gone"))
+    ask(client, "PATCH", f"{resource}/{kept}/", change)
+    ask(client, "DELETE", f"{resource}/{gone}/")
+    ask(client, "GET", f"{resource}/{kept}/")
+    ask(client, "GET", f"{resource}/?page=last")
+    return int(kept)
+
+
+def start_and_read(client: Client, shop: Shop) -> None:
+    asked = {
+        "data": {"execution_key": "summary", "input": '{"text": "a"}', "external_id": "mine", "metadata": '{"a": "b"}'},
+        "files": {"files[]": ("note.txt", b"some words" * 30_000, "text/plain")},
+        "headers": {"Idempotency-Key": "once"},
+    }
+    path = f"agents/{shop.agent_id}/agentic-executions/"
+    started, again = ask(client, "POST", path, **asked), ask(client, "POST", path, **asked)
+    assert started == again
+    filters = FILTERS.format(agent=shop.agent_id, data_set=shop.data_set_id)
+    for query in ("", "cursor=&", "page=last&"):
+        assert len(ask(client, "GET", f"agentic-executions/?{query}{filters}")["results"]) == 1
+    assert ask(client, "GET", "agentic-executions/?failure_code=unknown")["results"] == []
+    ask(client, "GET", f"agentic-executions/{started['id']}/")
+    ask(client, "GET", f"conversations/{started['conversation']}/")
+    assert client.get(started["files"][0]["file_url"]).status_code == 200
+
+
+def run_by_hand(app: AsApp, shop: Shop) -> None:
+    """An execution claimed, journalled, and its goods booked, as a worker does all that."""
+    shop.accept("echo")
+    worker = add_worker(app)
+    claim = hold(app, worker)
+
+    async def journal(connection: Connection) -> None:
+        verdict: dict[str, Any] = {"validator": "v", "kind": "accept", "code": None, "explanation": None, "issues": []}
+        assert await journal_store.record_verdicts(connection, claim, cycle=1, verdicts=[verdict])
+        assert len((await journal_store.read(connection, claim.execution_id)).verdicts) == 1
+        assert await workers.is_alive(connection, "worker")
+        for job in await workers.jobs_of(connection, worker.queue_worker_id):
+            await workers.delete_jobs_of(connection, worker.queue_worker_id, [job])
+        await workers.delete_jobs_of(connection, worker.queue_worker_id, [])
+        assert await workers.delete_expired(connection) == []
+        await workers.delete_leftovers(connection)
+
+    app.connected(journal)
+    using(app, shop, claim, lambda goods: goods.receive_stock(RECEIPT, key="k"))
+    using(app, shop, claim, lambda goods: goods.place_order(ORDER, key="k"))
+    with sync_connection(app.url) as connection:
+        assert workers.renew(connection, worker.worker_id, lease_seconds=10)
+        workers.unregister(connection, worker.worker_id)
+
+
+def call_the_rest(app: AsApp, shop: Shop) -> None:
+    """What only commands, tools, chores and lost replies reach."""
+
+    async def call(connection: Connection) -> None:
+        assert await accounts.get_named(connection, "kept")
+        assert await catalogue_store.products(connection, shop.data_set_id, ["CUP"])
+        assert await catalogue_store.search(connection, shop.data_set_id, "oak", limit=5)
+        assert await catalogue_store.undescribed(connection, shop.data_set_id, limit=5) == []
+        assert await shop_store.products(connection, shop.data_set_id, ["CUP"])
+        assert len(await shop_store.orders_page(connection, shop.data_set_id, limit=5, offset=0)) == 1
+        assert await shop_store.count_orders(connection, shop.data_set_id) == 1
+        assert await executions.live_offers(connection) == set()
+        assert await executions.get_by_task_id(connection, shop.account_id, uuid.uuid4()) is None
+        assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1
+        row = await (await connection.execute("SELECT id, conversation_id FROM files")).fetchone()
+        assert row is not None
+        assert len(await files.list_files(connection, row["conversation_id"])) == 1
+        text = files.StoredText(text="some words", characters=10, is_cut=False, problem=None)
+        assert await files.save_text(connection, row["id"], text)
+        assert await files.load_text(connection, row["id"]) == text
+        async with connection.transaction():
+            await files.sweep_unreferenced(connection, after_id=0)
+
+    app.connected(call)
