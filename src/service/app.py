@@ -22,6 +22,8 @@ from service.database import Database
 from service.datasets.controller import DataSetsController
 from service.definitions.registry import Registry
 from service.docs.controller import DocsController
+from service.events.controller import EventsController
+from service.events.numbering import Numbering
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
 from service.head_requests import HeadRequests
@@ -32,6 +34,7 @@ from service.settings import Settings
 
 CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     ExecutionsController,
+    EventsController,
     FilesController,
     ConversationsController,
     AgentsController,
@@ -49,11 +52,12 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     """
     settings = settings or settings_with_database()
     database = Database(settings, application_name="agentic-api", answer_seconds=settings.pool_timeout_seconds)
-    authenticator = Authenticator(database)
+    authenticator, numbering = Authenticator(database), Numbering(database)
     shared = {
         "settings": settings,
         "database": database,
-        "notifier": Notifier(database),
+        "notifier": Notifier(database, on_events=numbering.events_added),
+        "numbering": numbering,
         "registry": Registry.discover() if registry is None else registry,
         "authenticator": authenticator,
     }
@@ -81,9 +85,11 @@ def _provide(value: object) -> Provide:
 async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     database: Database = app.state.database
     notifier: Notifier = app.state.notifier
+    numbering: Numbering = app.state.numbering
     await database.open()
     try:
         yield
     finally:
         await notifier.close()
+        await numbering.close()
         await database.close()

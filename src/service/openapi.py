@@ -234,6 +234,6 @@ def _finished(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         if field.endswith("_at") or field in ("deadline", "start_after"):
             for branch in described.get("anyOf", [described]):
                 branch |= {"format": "date-time"} if branch.get("type") == "string" else {}
-        elif name in ("Execution", "ListedExecution") and field == "input":
+        elif (field == "input" and name in ("Execution", "ListedExecution")) or (field == "data" and "Event" in name):
             described["type"] = "object"
     return schema

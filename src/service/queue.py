@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from service.database import Database
 from service.errors import Unavailable
@@ -30,14 +31,21 @@ class Notifier:
     a fact issues one. A notification that is lost costs latency: workers also poll.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, on_events: Callable[[], None] = lambda: None) -> None:
+        """`on_events` is called after every commit that this one is told of: each of them wrote events as well."""
         self._database = database
+        self._on_events = on_events
         self._sending: asyncio.Task[None] | None = None
 
     def ticket_added(self) -> None:
-        """Call after the commit that added a ticket. Returns at once."""
+        """Call after the commit that added a ticket, and an event. Returns at once."""
+        self.events_added()
         if self._sending is None or self._sending.done():
             self._sending = asyncio.ensure_future(self._send())
+
+    def events_added(self) -> None:
+        """Call after a commit that added an event and no ticket. Returns at once."""
+        self._on_events()
 
     async def close(self) -> None:
         """Wait for a notification under way."""

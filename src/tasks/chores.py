@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from service.errors import Unavailable
-from service.executions import recovery, runtime
+from service.events.numbering import PAUSE_SECONDS, number_and_tell
+from service.executions import runtime
 from service.executions.runtime import Claim
 from service.files import store as files
 from service.idempotency import store as idempotency
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 1.0
 NUMBERING_POLL_SECONDS = 1.0
-NUMBERING_PAUSE_SECONDS = 0.01
 BLOBS_SECONDS = 60.0
 FORGET_SECONDS = 5.0
 FORGOTTEN_AT_ONCE = 1000
@@ -58,7 +58,7 @@ async def reconcile(lifetime: Lifetime) -> None:
 
 
 async def number_events(lifetime: Lifetime) -> None:
-    """Give committed events their positions: soon after this worker added one, else once a second."""
+    """Number and tell committed events: soon after this worker added one, else once a second."""
     while True:
         try:
             async with asyncio.timeout(NUMBERING_POLL_SECONDS):
@@ -67,10 +67,9 @@ async def number_events(lifetime: Lifetime) -> None:
             pass
         lifetime.events_added.clear()
         try:
-            async with lifetime.database.connection() as connection:
-                if await recovery.number_events(connection):
-                    lifetime.events_added.set()  # there may be more, or some that committed meanwhile
-            await asyncio.sleep(NUMBERING_PAUSE_SECONDS)
+            if await number_and_tell(lifetime.database):
+                lifetime.events_added.set()  # there may be more, or some that committed meanwhile
+            await asyncio.sleep(PAUSE_SECONDS)
         except FAILURES as error:
             _note(error)
             await asyncio.sleep(NUMBERING_POLL_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,12 +27,21 @@ class ToldToStop(LostClaim):
 
 
 class DatabaseJournal:
-    """The Journal of one claim. `is_stopping` is asked before each new step."""
+    """The Journal of one claim. `is_stopping` is asked before each new step, `on_written` called after each that is
+    committed: events were added."""
 
-    def __init__(self, database: Database, claim: Claim, *, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        claim: Claim,
+        *,
+        is_stopping: Callable[[], bool],
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._claim = claim
         self._is_stopping = is_stopping
+        self._on_written = on_written
         self._turn_attempts: dict[int, int] = {}
         self._lost: defaultdict[int, Spend] = defaultdict(Spend)
         self._call_attempts: dict[tuple[int, int], int] = {}
@@ -119,15 +128,18 @@ class DatabaseJournal:
         async def write(connection: Connection) -> bool:
             return await journal_store.record_verdicts(connection, self._claim, cycle=cycle, verdicts=verdicts)
 
-        if not await outlast(self._database, write):
-            raise LostClaim
+        await self._keep(write)
 
     async def _write(self, statement: str, values: dict[str, Any]) -> None:
         async def write(connection: Connection) -> bool:
             return await journal_store.write(connection, self._claim, statement, values)
 
+        await self._keep(write)
+
+    async def _keep(self, write: Callable[[Connection], Awaitable[bool]]) -> None:
         if not await outlast(self._database, write):
             raise LostClaim
+        self._on_written()
 
     def _leave_if_stopping(self) -> None:
         if self._is_stopping():

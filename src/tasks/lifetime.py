@@ -44,13 +44,13 @@ class Lifetime:
         self.offers = tuple(description.offers)
         self.queue = queue
         self.database = Database(settings, application_name="agentic-worker")
-        self.notifier = Notifier(self.database)
+        self.events_added = asyncio.Event()
+        self.notifier = Notifier(self.database, on_events=self.events_added.set)
         self.files = FileTexts(settings, self.database)
         self.models = Models(settings, self.files.bytes_of)
         self.is_stopping = False
         self.identity: Identity | None = None
         self.held: dict[Claim, Held] = {}
-        self.events_added = asyncio.Event()
         self._identified = asyncio.Event()
         self._lease = Lease(
             settings.direct_url, description, lease_seconds=settings.lease_seconds, on_identity=self._identify

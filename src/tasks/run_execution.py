@@ -140,7 +140,9 @@ async def _run(lifetime: Lifetime, claim: Claim, *, is_untouched: bool) -> Outco
     definition = lifetime.registry.get(loaded.definition_key, loaded.definition_version)
     if definition is None:
         raise LookupError(f"{loaded.definition_key}@{loaded.definition_version} is not installed here")
-    journal = DatabaseJournal(lifetime.database, claim, is_stopping=lambda: lifetime.is_stopping)
+    journal = DatabaseJournal(
+        lifetime.database, claim, is_stopping=lambda: lifetime.is_stopping, on_written=lifetime.events_added.set
+    )
     record = RunRecord() if is_untouched else await journal.load()
     models = await _models(lifetime, claim, loaded, definition)
     name = loaded.agent_model or definition.model or lifetime.settings.model

@@ -119,7 +119,16 @@ def accept_twenty(connection: psycopg.Connection[Any], log: Path) -> None:
 def check_outcome(connection: psycopg.Connection[Any], log: Path) -> None:
     check_all_finished(connection)
     kinds = dict(connection.execute("SELECT kind, count(*) FROM events GROUP BY kind").fetchall())
-    assert kinds == {"accepted": 20, "started": 20, "finished": 20}
+    assert kinds == {
+        "accepted": 20,
+        "started": 20,
+        "turn_started": 80,
+        "turn_answered": 80,
+        "tool_started": 60,
+        "tool_finished": 60,
+        "judged": 20,
+        "finished": 20,
+    }
     assert set(calls(log, "asked").values()) == {1}
     assert calls(log, "answered") == calls(log, "asked")
     needing = [run for (run,) in connection.execute("SELECT id FROM executions WHERE input ->> 'tool' <> 'work'")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -106,6 +107,56 @@ def test_journal_told_everything_twice_has_it_once(app: AsApp, held: Claim, shop
         (1,),
         (1,),
     ]
+
+
+def told(shop: Shop) -> list[tuple[int, str, Any]]:
+    """Events after those of the claim."""
+    return shop.connection.execute("SELECT seq, kind, data FROM events WHERE seq > 2 ORDER BY seq").fetchall()
+
+
+def test_journal_tells_each_step_once_without_what_was_said(app: AsApp, held: Claim, shop: Shop) -> None:
+    retry = Retry(Issue("/a", "secret"), Issue("/b", "secret"))
+
+    async def write(journal: DatabaseJournal) -> None:
+        for _ in range(2):  # as after a commit whose reply was lost
+            await journal.start_turn(turn(1, Message(role="user", text="secret")))
+            await journal.fail_turn(1, Spend())
+            await journal.start_turn(turn(1))  # another model, after a fault of the first
+            await journal.finish_turn(1, ANSWER, spent=Spend(input_tokens=7, output_tokens=3), lost=Spend())
+            await journal.start_tool_call(CALL)
+            await journal.finish_tool_call(CALL, result='"secret"', succeeded=False)
+            await journal.record_verdicts(1, [Spoken("first", Accept()), Spoken("second", retry)])
+
+    journalled(app, held, write)
+    judged = [
+        {"validator": "first", "verdict": "accept", "issues": 0},
+        {"validator": "second", "verdict": "retry", "issues": 2},
+    ]
+    call = {"turn": 1, "call": 1, "tool": "look"}
+    spent = {"finish_reason": "tool_calls", "input_tokens": 7, "output_tokens": 3}
+    assert told(shop) == [
+        (3, "turn_started", {"turn": 1, "cycle": 1, "strategy": "propose", "model": "m"}),
+        (4, "turn_answered", {"turn": 1, "cycle": 1, "model": "m", **spent}),
+        (5, "tool_started", call),
+        (6, "tool_finished", {**call, "succeeded": False}),
+        (7, "judged", {"cycle": 1, "verdicts": judged}),
+    ]
+    assert shop.connection.execute("SELECT next_event FROM execution_runtime").fetchone() == (8,)
+
+
+def test_journal_of_tools_that_run_side_by_side_is_told_without_a_gap(app: AsApp, held: Claim, shop: Shop) -> None:
+    calls = [msgspec.structs.replace(CALL, number=number) for number in range(1, 13)]
+
+    async def write(journal: DatabaseJournal) -> None:
+        await journal.start_turn(turn(1))
+        await journal.finish_turn(1, ANSWER, spent=Spend(), lost=Spend())
+        await asyncio.gather(*map(journal.start_tool_call, calls))
+        await asyncio.gather(*(journal.finish_tool_call(each, result="1", succeeded=True) for each in calls))
+
+    journalled(app, held, write)
+    events = told(shop)
+    assert [seq for seq, _, _ in events] == list(range(3, 29))
+    assert sorted(data["call"] for _, kind, data in events if kind == "tool_finished") == list(range(1, 13))
 
 
 def test_journal_of_a_resumed_run_counts_what_it_repeats(app: AsApp, held: Claim, shop: Shop) -> None:

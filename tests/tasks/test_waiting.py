@@ -43,8 +43,8 @@ def test_run_whose_provider_asks_for_a_long_wait_gives_up_its_slot_and_goes_on_l
     assert bodies[0] == bodies[1]
     turns = shop.connection.execute("SELECT number, cycle, attempts, input_tokens, output_tokens FROM turns").fetchall()
     assert turns == [(1, 1, 2, 70, 5)]
-    released = shop.connection.execute("SELECT data->>'resume_at' IS NOT NULL FROM events WHERE kind = 'released'")
-    assert released.fetchall() == [(True,)]
+    waits = shop.connection.execute("SELECT data->>'resume_at' IS NOT NULL FROM events WHERE kind = 'waiting'")
+    assert waits.fetchall() == [(True,)]
 
 
 def test_run_whose_provider_stays_down_waits_a_bounded_number_of_times(app: AsApp, shop: Shop) -> None:

@@ -1,4 +1,5 @@
-"""The journal's statements: each writes one step of a run under the fence of its claim, and is safe to repeat.
+"""The journal's statements: each writes one step of a run under the fence of its claim, tells it as an event, and is
+safe to repeat.
 
 `turns.request` and `turns.answer` are JSON: the messages that the turn added, and the whole answer as the loop had it.
 """
@@ -14,7 +15,7 @@ from psycopg.types.json import Jsonb
 from service.database import Connection, Row
 from service.executions.runtime import Claim
 
-# The lock serialises a step with the sweep that may take the execution away; it adds no row version.
+# The lock serialises a step with the sweep that may take the execution away, and the run's own steps among each other.
 CLAIMED = """
 WITH claimed AS MATERIALIZED (
   SELECT execution_id FROM execution_runtime
@@ -22,6 +23,46 @@ WITH claimed AS MATERIALIZED (
    FOR NO KEY UPDATE),
 """
 HELD = "SELECT count(*) AS held FROM claimed"
+IS_NEW = "xmax = 0 AS is_new"  # an insert that met a row and updated it carries the lock that it took
+
+
+def _told(kind: str, news: str) -> str:
+    """The event of a write, in the same statement. `news` selects its `data` from the rows that were written: none if
+    they were there before, because a reply was lost, and then nothing is told again."""
+    return f""",
+told AS (
+  UPDATE execution_runtime r SET next_event = r.next_event + 1 FROM ({news}) news
+   WHERE r.execution_id = %(execution_id)s
+  RETURNING r.execution_id, r.next_event - 1 AS seq, r.account_id, news.data),
+event AS (
+  INSERT INTO events (execution_id, seq, account_id, kind, data)
+  SELECT execution_id, seq, account_id, '{kind}', data FROM told)
+{HELD}"""  # noqa: S608 - constants
+
+
+TURN_STARTED = """
+SELECT jsonb_build_object('turn', number, 'cycle', cycle, 'strategy', strategy, 'model', model) AS data
+  FROM written WHERE is_new
+"""
+TURN_ANSWERED = """
+SELECT jsonb_build_object('turn', number, 'cycle', cycle, 'finish_reason', finish_reason, 'model', model,
+                          'input_tokens', input_tokens, 'output_tokens', output_tokens) AS data FROM written
+"""
+# The name is the model's word: it may be any text.
+TOOL_STARTED = """
+SELECT jsonb_build_object('turn', turn, 'call', number, 'tool', left(name, 100)) AS data FROM written WHERE is_new
+"""
+TOOL_FINISHED = """
+SELECT jsonb_build_object('turn', turn, 'call', number, 'tool', left(name, 100), 'succeeded', succeeded) AS data
+  FROM written
+"""
+JUDGED = """
+SELECT jsonb_build_object(
+         'cycle', max(cycle),
+         'verdicts', jsonb_agg(jsonb_build_object('validator', validator, 'verdict', kind,
+                                                  'issues', jsonb_array_length(issues)) ORDER BY number)) AS data
+  FROM written HAVING count(*) > 0
+"""
 
 START_TURN = f"""{CLAIMED}
 written AS (
@@ -40,8 +81,8 @@ written AS (
          lost_input_tokens = EXCLUDED.lost_input_tokens, lost_cached_tokens = EXCLUDED.lost_cached_tokens,
          lost_output_tokens = EXCLUDED.lost_output_tokens, lost_cost = EXCLUDED.lost_cost,
          calls = EXCLUDED.calls, is_estimated = EXCLUDED.is_estimated
-   WHERE turns.finished_at IS NULL)
-{HELD}"""  # noqa: S608 - constants
+   WHERE turns.finished_at IS NULL
+  RETURNING number, cycle, strategy, model, {IS_NEW}){_told("turn_started", TURN_STARTED)}"""  # noqa: S608 - constants
 
 # Nothing is in flight any more; what is lost and sent is set to its sum, so that repeating the statement adds nothing.
 SETTLED = """
@@ -57,8 +98,9 @@ written AS (
      SET answer = %(answer)s, finish_reason = %(finish_reason)s, input_tokens = %(input_tokens)s,
          cached_tokens = %(cached_tokens)s, output_tokens = %(output_tokens)s, cost = %(cost)s, finished_at = now(),
          {SETTLED}
-    FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL)
-{HELD}"""  # noqa: S608 - constants
+    FROM claimed WHERE t.execution_id = claimed.execution_id AND t.number = %(number)s AND t.finished_at IS NULL
+  RETURNING t.number, t.cycle, t.model, t.finish_reason, t.input_tokens, t.output_tokens)\
+{_told("turn_answered", TURN_ANSWERED)}"""  # noqa: S608 - constants
 
 FAIL_TURN = f"""{CLAIMED}
 written AS (
@@ -71,16 +113,16 @@ written AS (
   INSERT INTO tool_calls (execution_id, turn, number, call_id, name, arguments, idempotency_key, attempts)
   SELECT execution_id, %(turn)s, %(number)s, %(call_id)s, %(name)s, %(arguments)s, %(key)s, %(attempts)s FROM claimed
   ON CONFLICT (execution_id, turn, number) DO UPDATE SET attempts = EXCLUDED.attempts
-   WHERE tool_calls.finished_at IS NULL)
-{HELD}"""  # noqa: S608 - constants
+   WHERE tool_calls.finished_at IS NULL
+  RETURNING turn, number, name, {IS_NEW}){_told("tool_started", TOOL_STARTED)}"""  # noqa: S608 - constants
 
 FINISH_TOOL_CALL = f"""{CLAIMED}
 written AS (
   UPDATE tool_calls c SET result = %(result)s, succeeded = %(succeeded)s, finished_at = now()
     FROM claimed
    WHERE c.execution_id = claimed.execution_id AND c.turn = %(turn)s AND c.number = %(number)s
-     AND c.finished_at IS NULL)
-{HELD}"""  # noqa: S608 - constants
+     AND c.finished_at IS NULL
+  RETURNING c.turn, c.number, c.name, c.succeeded){_told("tool_finished", TOOL_FINISHED)}"""  # noqa: S608 - constants
 
 RECORD_VERDICTS = f"""{CLAIMED}
 written AS (
@@ -88,8 +130,8 @@ written AS (
   SELECT claimed.execution_id, %(cycle)s, v.number, v.validator, v.kind, v.code, v.explanation, v.issues
     FROM claimed, jsonb_to_recordset(%(verdicts)s)
       AS v(number integer, validator text, kind text, code text, explanation text, issues jsonb)
-  ON CONFLICT (execution_id, cycle, number) DO NOTHING)
-{HELD}"""  # noqa: S608 - constants
+  ON CONFLICT (execution_id, cycle, number) DO NOTHING
+  RETURNING cycle, number, validator, kind, issues){_told("judged", JUDGED)}"""  # noqa: S608 - constants
 
 TURNS = """
 SELECT number, cycle, item, model, request_digest, request, strategy, answer, attempts, finished_at,

@@ -105,6 +105,18 @@ PAGE = {
     "results": [execution(FINISHED, files=False)],
 }
 
+JUDGED = {
+    "execution": 42,
+    "sequence": 5,
+    "kind": "judged",
+    "created_at": "2025-04-10T14:00:09.204113Z",
+    "data": {"cycle": 1, "verdicts": [{"validator": "every_sku_is_updated", "verdict": "retry", "issues": 2}]},
+}
+
+EVENTS = {"next": None, "next_after": 5, "results": [JUDGED]}
+
+ACCOUNT_EVENTS = {"next": None, "next_after": 7031, "results": [{**JUDGED, "position": 7031}]}
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "StartExecution": {"accepted": execution()},
     "GetExecution": {
@@ -113,6 +125,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "failed": execution(FAILED),
     },
     "ListExecutions": {"page": PAGE},
+    "ListExecutionEvents": {"page": EVENTS},
+    "ListEvents": {"page": ACCOUNT_EVENTS},
     "Healthz": {"up": {"status": "ok"}},
     "Readyz": {"ready": {"status": "ok"}},
 }

@@ -76,7 +76,6 @@ SELECT execution_id, seq, account_id, 'failed', jsonb_build_object('code', %(cod
 """  # noqa: S608 - a constant
 
 TOP_UP = "SELECT top_up_ticket() AS ticket_added"
-NUMBER_EVENTS = "SELECT number_events(%(limit)s) AS numbered"
 
 
 @dataclass
@@ -115,12 +114,6 @@ async def sweep(connection: Connection, *, max_losses: int, unavailable_seconds:
     row = await (await connection.execute(TOP_UP)).fetchone()
     swept.topped_up = row is not None and bool(row["ticket_added"])
     return swept
-
-
-async def number_events(connection: Connection, *, limit: int = 500) -> int:
-    """Give committed events their positions, in one transaction; how many got one."""
-    row = await (await connection.execute(NUMBER_EVENTS, {"limit": limit})).fetchone()
-    return 0 if row is None else int(row["numbered"])
 
 
 async def _end_lost(connection: Connection, *, max_losses: int) -> int:

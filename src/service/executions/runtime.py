@@ -41,8 +41,9 @@ WITH released AS (
   RETURNING execution_id, account_id, next_event - 1 AS seq, phase, resume_at),
 event AS (
   INSERT INTO events (execution_id, seq, account_id, kind, data)
-  SELECT execution_id, seq, account_id, 'released',
-         jsonb_build_object('worker', %(worker_id)s, 'epoch', %(epoch)s, 'resume_at', resume_at) FROM released)
+  SELECT execution_id, seq, account_id, CASE WHEN phase = 'ready' THEN 'released' ELSE 'waiting' END,
+         jsonb_strip_nulls(jsonb_build_object('worker', %(worker_id)s, 'epoch', %(epoch)s, 'resume_at',
+           to_char(resume_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) FROM released)
 SELECT CASE WHEN phase = 'ready' THEN {TICKET} END AS ticket FROM released
 """  # noqa: S608 - a constant
 

@@ -6,7 +6,7 @@ from service.database import Connection
 
 COUNT_WAITS = """
 SELECT count(*) AS waits FROM events
- WHERE execution_id = %(execution_id)s AND kind = 'released' AND data ->> 'resume_at' IS NOT NULL
+ WHERE execution_id = %(execution_id)s AND kind IN ('waiting', 'released') AND data ->> 'resume_at' IS NOT NULL
 """
 
 
