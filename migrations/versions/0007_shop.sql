@@ -59,7 +59,7 @@ CREATE TABLE orders (
     buyer_key TEXT NOT NULL,
     reference TEXT DEFAULT '' NOT NULL,
     reference_key TEXT DEFAULT '' NOT NULL,
-    currency TEXT NOT NULL,
+    currency TEXT,
     requested_on DATE,
     details JSONB DEFAULT '{}'::jsonb NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from service.definitions.context import RunContext, ToolCall
+from service.definitions.context import FileReference, RunContext, ToolCall
 from service.definitions.definition import AnyDefinition, Offer, Step
 from service.definitions.schema import schema_of
 from service.definitions.tools import STOP_EXECUTION
@@ -23,6 +23,7 @@ from tasks import prompt
 from tasks.asks import Ask, Reply
 from tasks.budget import Budget
 from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
+from tasks.llm import attachments
 from tasks.llm.protocol import Answer, LanguageModel, Message, Profile, Request, ToolRequest
 from tasks.storable import clean
 from tasks.toolbox import Called, Toolbox, read_arguments
@@ -99,6 +100,11 @@ class Conversation:
         """Whether there is a stronger model to ask."""
         stronger = self._definition.strategy.escalate_to
         return self._models is not None and stronger is not None and stronger != self._usual.name
+
+    @property
+    def shown(self) -> tuple[FileReference, ...]:
+        """The files that the model is shown themselves."""
+        return attachments.shown(self.context.files, self._model.profile)
 
     def resume(self, turns: Sequence[TurnRecord]) -> None:
         """Take over what an earlier worker journalled; to be called once, before the first answer."""
@@ -301,7 +307,7 @@ class Conversation:
     async def _call(self, start: ToolCallStart, request: ToolRequest, past: ToolCallRecord | None) -> Called:
         if past is not None and past.result is not None:
             return Called(past.result, succeeded=bool(past.succeeded))
-        called = await self._toolbox.call(request, idempotency_key=start.idempotency_key)
+        called = await self._toolbox.call(request, idempotency_key=start.idempotency_key, shown=self.shown)
         await self.journal.finish_tool_call(start, result=called.result, succeeded=called.succeeded)
         return called
 

@@ -150,6 +150,7 @@ class _Course:
             data_set=context.data_set,
             tool_calls=tuple(self._conversation.tool_calls),
             files=context.files,
+            shown=self._conversation.shown,
         )
 
     def _gate(self, spoken: Sequence[Spoken], result: Any) -> Outcome | None:

@@ -6,13 +6,13 @@ import asyncio
 import inspect
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
 
-from service.definitions.context import RunContext, ToolContext
+from service.definitions.context import FileReference, RunContext, ToolContext
 from service.definitions.definition import AnyDefinition
 from service.definitions.schema import Undecodable, convert
 from service.definitions.tools import STOP_EXECUTION, Tool, ToolFailed, tool
@@ -93,7 +93,7 @@ class Toolbox:
         reason = said.reason.strip() or "The model stopped the execution without giving a reason."
         return Stop(reason, getattr(said, "code", None))
 
-    async def call(self, request: ToolRequest, *, idempotency_key: str) -> Called:
+    async def call(self, request: ToolRequest, *, idempotency_key: str, shown: Sequence[FileReference] = ()) -> Called:
         """Run one call. Whatever is wrong with it is told as its result; only a lost claim or database gets out."""
         found = self._tools.get(request.name)
         if found is None:
@@ -104,10 +104,9 @@ class Toolbox:
             return _failed(f"the arguments: {error}")
         except Undecodable as error:
             return _failed("; ".join(f"{problem.field('arguments')} {problem.message}" for problem in error.problems))
-        return await self._run(found, parameters, idempotency_key)
+        return await self._run(found, parameters, self._tool_context(idempotency_key, shown))
 
-    async def _run(self, found: Tool, parameters: msgspec.Struct, idempotency_key: str) -> Called:
-        context = self._tool_context(idempotency_key)
+    async def _run(self, found: Tool, parameters: msgspec.Struct, context: ToolContext) -> Called:
         arguments = {name: getattr(parameters, name) for name in parameters.__struct_fields__}
         try:
             async with asyncio.timeout(found.timeout_seconds) as limit:
@@ -123,16 +122,17 @@ class Toolbox:
             return _broken(found, "timed out")
         except Exception as error:
             # The boundary around author code: the model is told that the call failed, the log has the details.
-            log.warning("tool raised", exc_info=error, extra={"tool": found.name, "key": idempotency_key})
+            log.warning("tool raised", exc_info=error, extra={"tool": found.name, "key": context.idempotency_key})
             return _broken(found, "failed unexpectedly")
 
-    def _tool_context(self, idempotency_key: str) -> ToolContext:
+    def _tool_context(self, idempotency_key: str, shown: Sequence[FileReference]) -> ToolContext:
         return ToolContext(
             data_set=self._context.data_set,
             files=self._context.files,
             execution_id=self._context.execution_id,
             deadline=self._context.deadline,
             idempotency_key=idempotency_key,
+            shown=shown,
         )
 
     def _succeeded(self, returned: object) -> Called:

@@ -108,7 +108,7 @@ orders = Table(
     Column("buyer_key", Text, nullable=False),
     Column("reference", Text, nullable=False, server_default="", comment="the buyer's own number of it"),
     Column("reference_key", Text, nullable=False, server_default=""),
-    Column("currency", Text, nullable=False),
+    Column("currency", Text, nullable=True),
     Column("requested_on", Date, nullable=True),
     Column("details", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     timestamp_column("created_at", default_now=True),

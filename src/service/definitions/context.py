@@ -95,9 +95,13 @@ class RunContext:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext(RunContext):
-    """A tool call's context. `idempotency_key` is the same when the call is repeated after a crash."""
+    """A tool call's context. `idempotency_key` is the same when the call is repeated after a crash.
+
+    `shown` are the files that the model which made the call was shown themselves, beside their text.
+    """
 
     idempotency_key: str
+    shown: Sequence[FileReference] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

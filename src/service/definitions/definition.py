@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 
-from service.definitions.context import AttachedFile, DataSet, RunContext, ToolCall
+from service.definitions.context import AttachedFile, DataSet, FileReference, RunContext, ToolCall
 from service.definitions.json_schema import JsonSchema
 from service.definitions.limits import Limits
 from service.definitions.schema import schema_of
@@ -45,7 +45,10 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal(Generic[I, O]):
-    """What validators judge. `tool_calls` are all of the run so far, each with its cycle and item."""
+    """What validators judge. `tool_calls` are all of the run so far, each with its cycle and item.
+
+    `shown` are the files that the model was shown themselves, beside their text.
+    """
 
     input: I
     output: O
@@ -53,6 +56,7 @@ class Proposal(Generic[I, O]):
     data_set: DataSet
     tool_calls: Sequence[ToolCall] = ()
     files: Sequence[AttachedFile] = ()
+    shown: Sequence[FileReference] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

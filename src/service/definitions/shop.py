@@ -74,11 +74,12 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a buyer orders. `reference` is the buyer's own number of it, "" for none; `details` any JSON object."""
+    """What a buyer orders. `reference` is the buyer's own number of it, "" for none; `currency` that of its prices,
+    where one is known; `details` any JSON object."""
 
     buyer: Label
     reference: Annotated[str, Meta(max_length=200)] = ""
-    currency: Currency
+    currency: Currency | None = None
     requested_on: date | None = None
     lines: Annotated[list[OrderLine], Meta(min_length=1, max_length=MOST_LINES)]
     details: dict[str, Any] = msgspec.field(default_factory=dict)
