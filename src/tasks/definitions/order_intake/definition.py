@@ -72,8 +72,7 @@ def ask(given: OrderIntakeInput, context: RunContext) -> str:
 def something_can_be_read(proposal: Intake) -> Verdict:
     """Without any file that can be read there is no order, whatever the answer says."""
     if Evidence.of(proposal.files, proposal.shown).is_empty:
-        why = "; ".join(f"{file.filename}: {file.problem or 'it is empty'}" for file in proposal.files)
-        return Reject(f"No attached file could be read{f' ({why})' if why else ''}.", "not_an_order")
+        return Reject(f"No attached file could be read{checking.unread(proposal.files)}.", "not_an_order")
     return Accept()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
+from service.definitions.context import AttachedFile
 from service.definitions.shop import Money
 from service.definitions.verdicts import Accept, Issue, Retry, Verdict
 from tasks.definitions.trade_papers.evidence import Evidence
@@ -37,6 +38,12 @@ def told(issues: Iterable[Issue]) -> str:
     lines = [f"{issue.path} {issue.message}".strip() + (f" ({issue.hint})" if issue.hint else "") for issue in issues]
     more = [f"and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
     return "; ".join([*lines[:MOST_TOLD], *more])
+
+
+def unread(files: Sequence[AttachedFile]) -> str:
+    """Why none of the files could be read, in brackets; empty without files."""
+    why = "; ".join(f"{file.filename}: {file.problem or 'it is empty'}" for file in files[:MOST_TOLD])
+    return f" ({why})" if why else ""
 
 
 def verdict(issues: Iterable[Issue]) -> Verdict:
