@@ -5,30 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-import service
+from service.revisions import migrations_directory
 from service.settings import Settings
 
 LOCK = 7002  # advisory lock: five hosts may migrate at once, one does the work
 LOOK_SECONDS = 0.1
-
-
-def migrations_directory() -> Path:
-    """The folder of the revisions: inside the installed package, or beside src/ in a checkout."""
-    package = Path(service.__file__).resolve().parent
-    carried = package / "migrations"
-    return carried if carried.is_dir() else package.parent.parent / "migrations"
 
 
 def config() -> Config:
@@ -37,13 +28,6 @@ def config() -> Config:
     made.set_main_option("script_location", str(migrations_directory()))
     made.set_main_option("path_separator", "os")
     return made
-
-
-def head_revision() -> str:
-    """The revision that this code expects."""
-    head = ScriptDirectory.from_config(config()).get_current_head()
-    assert head is not None
-    return head
 
 
 def upgrade(settings: Settings) -> None:

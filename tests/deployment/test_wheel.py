@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.migrate import head_revision
+from service.revisions import head_revision
 from tests import postgres
 from tests.deployment.installation import ROOT, Installation
 

@@ -21,12 +21,13 @@ import pytest
 from service.commands import psql
 from service.commands.examinations import examine
 from service.errors import SetupError
-from service.migrate import head_revision, upgrade
+from service.migrate import upgrade
+from service.revisions import head_revision
 from service.settings import Settings
 from tests import http, postgres
 from tests.processes.conftest import Start
 from tests.processes.workers import calls, check_all_finished, unfinished, until
-from tests.service.commands.running import agentic
+from tests.service.commands.running import agentic_process
 from tests.tasks.seed import Shop
 
 CONFIGURATION = """
@@ -168,7 +169,7 @@ def test_migrate_through_a_transaction_pooler_by_two_at_once_leaves_nothing_in_i
         pooled_url = pooler(url, migrator)
         settings = Settings.read({"DATABASE_URL": pooled_url})
         with ThreadPoolExecutor(1) as other_host:
-            other = other_host.submit(agentic, "migrate", environment={"DATABASE_URL": pooled_url})
+            other = other_host.submit(agentic_process, "migrate", environment={"DATABASE_URL": pooled_url})
             upgrade(settings)
             assert other.result().returncode == 0, other.result().stderr
         with psycopg.connect(url, autocommit=True) as direct:

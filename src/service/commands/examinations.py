@@ -13,9 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 from service.commands.target import settings_with_database
 from service.definitions.registry import Registry
 from service.errors import SetupError
-from service.migrate import head_revision
 from service.poolers import is_pooled
 from service.profiles import ModelProfile
+from service.revisions import head_revision
 from service.settings import Settings
 
 OLDEST_SERVER = 150000

@@ -12,7 +12,8 @@ def command() -> None:
 
     from service.commands.target import settings_with_database
     from service.errors import SetupError
-    from service.migrate import head_revision, upgrade
+    from service.migrate import upgrade
+    from service.revisions import head_revision
 
     settings = settings_with_database()
     try:

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from service.errors import Unavailable
 from service.health import store
-from service.migrate import head_revision
 from service.provided import Database
+from service.revisions import head_revision
 
 READY_SECONDS = 2.0
 """Probes give up after a second or a few: a database that does not answer by then is as good as none."""

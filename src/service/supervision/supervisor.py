@@ -19,7 +19,8 @@ from psycopg import sql
 
 from service.attached import data_directory
 from service.errors import SetupError
-from service.migrate import head_revision, upgrade
+from service.migrate import upgrade
+from service.revisions import head_revision
 from service.settings import Settings
 from service.supervision.processes import Child, api_child, worker_child
 from service.supervision.welcome import from_here, welcome

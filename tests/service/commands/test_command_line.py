@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from service.cli import COMMANDS
-from tests.service.commands.running import agentic
+from tests.service.commands.running import agentic, agentic_process
 
 HEAVY = ("litestar", "sqlalchemy", "alembic", "psycopg", "procrastinate", "pydantic", "httpx", "uvicorn")
 
 
 def test_help_when_asked_names_every_command() -> None:
-    done = agentic("--help")
+    done = agentic_process("--help")
     assert done.returncode == 0
     for name in COMMANDS:
         assert f"  {name} " in done.stdout
@@ -62,8 +62,8 @@ def test_worker_without_a_database_exits_2_and_says_so(tmp_path: Path) -> None:
 
 def test_command_with_an_unreachable_database_exits_2_without_a_traceback() -> None:
     unreachable = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "AGENTIC_POOL_TIMEOUT_SECONDS": "1"}
-    for command in (["account", "create", "ann"], ["migrate"]):
-        done = agentic(*command, environment=unreachable)
+    for run, command in ((agentic_process, ["account", "create", "ann"]), (agentic, ["migrate"])):
+        done = run(*command, environment=unreachable)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
 

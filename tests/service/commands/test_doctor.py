@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from tests import postgres
-from tests.service.commands.running import agentic
+from tests.service.commands.running import agentic, agentic_process
 
 
 def findings(database_url: str, **environment: str) -> dict[str, dict[str, Any]]:
@@ -98,7 +98,8 @@ def test_doctor_with_profiles_says_what_each_is_and_which_key_is_missing(databas
 
 def test_doctor_of_a_worker_with_a_live_lease_exits_0(database_url: str, connection: psycopg.Connection) -> None:
     register(connection, "one", seconds=30)
-    assert agentic("doctor", "--worker", "one", environment={"DATABASE_URL": database_url}).returncode == 0
+    done = agentic_process("doctor", "--worker", "one", environment={"DATABASE_URL": database_url})
+    assert done.returncode == 0
 
 
 def test_doctor_of_a_worker_whose_lease_ended_exits_1(database_url: str, connection: psycopg.Connection) -> None:
@@ -116,10 +117,10 @@ def test_doctor_of_an_unknown_worker_exits_1(database_url: str) -> None:
 
 def test_psql_for_reporting_when_asked_reads_and_cannot_write(pg_server: str, database_url: str) -> None:
     environment = {"DATABASE_URL": postgres.as_role(database_url, postgres.REPORTING)}
-    done = agentic("psql", "--reporting", "-Atc", "SELECT count(*) FROM executions", environment=environment)
+    done = agentic_process("psql", "--reporting", "-Atc", "SELECT count(*) FROM executions", environment=environment)
     assert (done.stdout.strip(), done.returncode) == ("0", 0), done.stderr
     for statement in ("DELETE FROM public.executions", "SELECT input FROM public.executions"):
-        refused = agentic("psql", "--reporting", "-c", statement, environment=environment)
+        refused = agentic_process("psql", "--reporting", "-c", statement, environment=environment)
         assert "read-only transaction" in refused.stderr or "permission denied" in refused.stderr
 
 
@@ -128,7 +129,8 @@ def test_psql_when_the_url_has_a_password_keeps_it_out_of_its_arguments(tmp_path
     recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$*" "$PGPASSWORD"\n')
     recorder.chmod(0o755)
     url = database_url.replace("agentic_owner@", "agentic_owner:se%20cret@")
-    done = agentic("psql", "-c", "SELECT 1", environment={"DATABASE_URL": url, "PATH": f"{tmp_path}:/usr/bin:/bin"})
+    environment = {"DATABASE_URL": url, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = agentic_process("psql", "-c", "SELECT 1", environment=environment)
     arguments, password = done.stdout.splitlines()
     assert "cret" not in arguments
     assert "user=agentic_owner" in arguments
