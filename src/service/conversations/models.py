@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, field
 
 
@@ -73,12 +75,24 @@ class TurnView(Struct, kw_only=True):
     is_estimated: bool
 
 
+class FixView(Struct, kw_only=True):
+    """The value that code put at the issue's path."""
+
+    value: Any
+
+
 class IssueView(Struct, kw_only=True):
-    """One thing that a validator found wrong; `path` is a JSON pointer into the answer."""
+    """One thing that a validator found wrong; `path` is a JSON pointer into the answer.
+
+    `narrow` is the JSON Schema that the next answer was held to at that place, `fix` what code put there without asking
+    the model. Both may say what only tools have seen, so they are null where the contents of tool calls are not shown.
+    """
 
     path: str
     message: str
     hint: str | None = None
+    narrow: dict[str, Any] | None = None
+    fix: FixView | None = None
 
 
 class VerdictView(Struct, kw_only=True):

@@ -31,7 +31,8 @@ class StoredAnswer(msgspec.Struct):
 
 
 def conversation_record(rows: ConversationRows, *, shows_contents: bool) -> ConversationRecord:
-    """The record; without `shows_contents` the prompts, and the arguments and results of tool calls, are left out."""
+    """The record; without `shows_contents` the prompts, the arguments and results of tool calls, and what issues fix or
+    narrow are left out."""
     turns = [_turn(row, rows.tool_calls, shows_contents=shows_contents) for row in rows.turns]
     conversation = rows.conversation
     return ConversationRecord(
@@ -42,7 +43,7 @@ def conversation_record(rows: ConversationRows, *, shows_contents: bool) -> Conv
         agent=conversation["agent_id"],
         is_execution_conversation=conversation["execution_id"] is not None,
         execution=conversation["execution_id"],
-        cycles=_cycles(rows, turns),
+        cycles=_cycles(rows, turns, shows_contents=shows_contents),
     )
 
 
@@ -59,13 +60,13 @@ def _history(rows: ConversationRows, turns: list[TurnView]) -> list[HistoryMessa
     return [HistoryMessage(id=number, **message) for number, message in enumerate(said, start=1)]
 
 
-def _cycles(rows: ConversationRows, turns: list[TurnView]) -> list[CycleView]:
+def _cycles(rows: ConversationRows, turns: list[TurnView], *, shows_contents: bool) -> list[CycleView]:
     turns_of: defaultdict[int, list[TurnView]] = defaultdict(list)
     verdicts_of: defaultdict[int, list[VerdictView]] = defaultdict(list)
     for row, turn in zip(rows.turns, turns, strict=True):
         turns_of[row["cycle"]].append(turn)
     for row in rows.verdicts:
-        verdicts_of[row["cycle"]].append(_verdict(row))
+        verdicts_of[row["cycle"]].append(_verdict(row, shows_contents=shows_contents))
     return [
         _cycle(number, [row for row in rows.turns if row["cycle"] == number], turns_of[number], verdicts_of[number])
         for number in sorted({*turns_of, *verdicts_of})
@@ -148,13 +149,17 @@ def _tool_call(row: Row) -> ToolCallView:
     )
 
 
-def _verdict(row: Row) -> VerdictView:
+def _verdict(row: Row, *, shows_contents: bool) -> VerdictView:
+    issues = [msgspec.convert(issue, IssueView) for issue in row["issues"]]
+    if not shows_contents:
+        for issue in issues:
+            issue.narrow, issue.fix = None, None
     return VerdictView(
         validator=row["validator"],
         kind=row["kind"],
         code=row["code"],
         explanation=row["explanation"],
-        issues=[msgspec.convert(issue, IssueView) for issue in row["issues"]],
+        issues=issues,
     )
 
 

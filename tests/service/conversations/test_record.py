@@ -68,7 +68,9 @@ def insert_call(connection: psycopg.Connection, run: Run, *, result: bytes) -> N
 
 
 def insert_verdicts(connection: psycopg.Connection, run: Run) -> None:
-    issues = [{"path": "/a", "message": "must be 2", "hint": "try 2", "narrow": {"const": SECRET}}]
+    issues = [
+        {"path": "/a", "message": "must be 2", "hint": "try 2", "narrow": {"const": SECRET}, "fix": {"value": SECRET}}
+    ]
     connection.execute(
         "INSERT INTO verdicts (execution_id, cycle, number, validator, kind, issues)"
         " VALUES (%s, 1, 1, 'a_is_two', 'retry', %s), (%s, 2, 1, 'a_is_two', 'accept', '[]')",
@@ -127,7 +129,7 @@ def test_cycles_hold_turns_tool_calls_and_verdicts_in_order(client: Client, run:
             "kind": "retry",
             "code": None,
             "explanation": None,
-            "issues": [{"path": "/a", "message": "must be 2", "hint": "try 2"}],
+            "issues": [{"path": "/a", "message": "must be 2", "hint": "try 2", "narrow": None, "fix": None}],
         }
     ]
     assert [verdict["kind"] for verdict in cycles[1]["verdicts"]] == ["accept"]
@@ -162,6 +164,24 @@ def test_admin_sees_prompts_arguments_and_results(client: Client, world: World, 
     assert turn["tool_requests"] == [{"name": "search", "arguments": f'{{"q": "{SECRET}"}}'}]
     assert turn["tool_calls"][0]["arguments"] == f'{{"q": "{SECRET}"}}'
     assert json.loads(turn["tool_calls"][0]["result"]) == {"found": SECRET}
+
+
+def test_admin_sees_what_issues_narrow_and_fix(client: Client, world: World, run: Run) -> None:
+    record: dict[str, Any] = client.get(run.path, headers=world.admin.headers).json()
+
+    (issue,) = record["cycles"][0]["verdicts"][0]["issues"]
+    assert (issue["narrow"], issue["fix"]) == ({"const": SECRET}, {"value": SECRET})
+
+
+def test_issue_fixed_to_null_is_told_from_one_without_a_fix(
+    client: Client, world: World, run: Run, connection: psycopg.Connection
+) -> None:
+    issues = [{"path": "/a", "message": "m", "fix": {"value": None}}, {"path": "/b", "message": "m"}]
+    connection.execute("UPDATE verdicts SET issues = %s WHERE cycle = 1", (json.dumps(issues),))
+
+    record: dict[str, Any] = client.get(run.path, headers=world.admin.headers).json()
+
+    assert [issue["fix"] for issue in record["cycles"][0]["verdicts"][0]["issues"]] == [{"value": None}, None]
 
 
 def test_bytes_that_are_no_text_or_no_json_are_shown_with_replacements(
