@@ -48,7 +48,8 @@ class Stop:
 
 
 class Toolbox:
-    """The tools of one run. `max_result_bytes` bounds what is kept of a result; `fakes` replace tools in tests."""
+    """The tools of one run. `max_result_bytes` bounds what is kept of any result, as each tool bounds its own; `fakes`
+    replace tools in tests."""
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class Toolbox:
         try:
             async with asyncio.timeout(found.timeout_seconds) as limit:
                 returned = await _invoke(found, context, arguments)
-            return self._succeeded(returned)
+            return _succeeded(returned, max_bytes=min(found.max_result_bytes, self._max_result_bytes))
         except (LostClaim, Unavailable):
             raise
         except ToolFailed as error:
@@ -134,15 +135,6 @@ class Toolbox:
             idempotency_key=idempotency_key,
             shown=shown,
         )
-
-    def _succeeded(self, returned: object) -> Called:
-        result = _encoded(returned)
-        if len(result.encode()) <= self._max_result_bytes:
-            return Called(result, succeeded=True)
-        shown = returned if isinstance(returned, str) else result
-        kept = shown.encode()[: self._max_result_bytes // 2].decode(errors="ignore")
-        note = f"The result is larger than {self._max_result_bytes} bytes; this is its beginning."
-        return Called(json.dumps({"note": note, "beginning": kept}, ensure_ascii=False), succeeded=True)
 
 
 def read_arguments(request: ToolRequest) -> dict[str, Any]:
@@ -190,6 +182,16 @@ async def _invoke(found: Tool, context: ToolContext, arguments: dict[str, Any]) 
         return await found.function(context, **arguments)
     returned = await asyncio.to_thread(found.function, context, **arguments)
     return await returned if inspect.isawaitable(returned) else returned
+
+
+def _succeeded(returned: object, *, max_bytes: int) -> Called:
+    result = _encoded(returned)
+    if len(result.encode()) <= max_bytes:
+        return Called(result, succeeded=True)
+    shown = returned if isinstance(returned, str) else result
+    kept = shown.encode()[: max_bytes // 2].decode(errors="ignore")
+    note = f"The result is larger than {max_bytes} bytes; this is its beginning."
+    return Called(json.dumps({"note": note, "beginning": kept}, ensure_ascii=False), succeeded=True)
 
 
 def _encoded(returned: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -121,6 +122,19 @@ def test_call_when_the_result_is_too_large_then_the_model_gets_its_beginning_and
     assert called.succeeded
     assert len(called.result.encode()) < 1000
     assert "larger than 1000 bytes" in json.loads(called.result)["note"]
+
+
+def test_call_when_the_tool_has_a_limit_of_its_own_then_that_cuts_its_result() -> None:
+    brief = replace(speaks_at_length, max_result_bytes=200)
+    called = call("speaks_at_length", '{"structured": false}', brief)
+    assert len(called.result.encode()) < 200
+    assert "larger than 200 bytes" in json.loads(called.result)["note"]
+
+
+def test_call_when_the_tool_allows_more_than_the_installation_then_that_cuts_its_result() -> None:
+    brief = replace(speaks_at_length, max_result_bytes=1 << 30)
+    called = call("speaks_at_length", '{"structured": false}', brief, most=300)
+    assert "larger than 300 bytes" in json.loads(called.result)["note"]
 
 
 def test_call_when_the_tool_is_a_plain_function_then_it_runs_in_a_thread() -> None:

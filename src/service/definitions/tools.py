@@ -17,6 +17,9 @@ from service.errors import SetupError
 STOP_EXECUTION = "stop_execution"
 """The built-in tool with which a model ends a run that cannot succeed."""
 
+MAX_RESULT_BYTES = 65_536
+"""What a model is given of a tool's result, unless the tool says otherwise: some 16,000 tokens, in every later turn."""
+
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 
 ToolFunction = Callable[..., Awaitable[object]] | Callable[..., object]
@@ -45,6 +48,7 @@ class Tool:
     parameters: type[msgspec.Struct]
     timeout_seconds: float = 30.0
     keep: bool = False
+    max_result_bytes: int = MAX_RESULT_BYTES
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -62,21 +66,29 @@ def tool(function: ToolFunction, /) -> Tool: ...
 
 
 @overload
-def tool(*, timeout_seconds: float = 30.0, keep: bool = False) -> Callable[[ToolFunction], Tool]: ...
+def tool(
+    *, timeout_seconds: float = 30.0, keep: bool = False, max_result_bytes: int = MAX_RESULT_BYTES
+) -> Callable[[ToolFunction], Tool]: ...
 
 
 def tool(
-    function: ToolFunction | None = None, /, *, timeout_seconds: float = 30.0, keep: bool = False
+    function: ToolFunction | None = None,
+    /,
+    *,
+    timeout_seconds: float = 30.0,
+    keep: bool = False,
+    max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a tool of `async def f(context: ToolContext, …typed arguments)`; raises Mistake if it cannot be one.
 
-    `timeout_seconds` bounds one call. `keep=True`: the last successful result of the first cycle stays in the prompt
-    of corrections, for a tool whose result the model needs again. What it returns must be JSON-able. A plain `def`
+    `timeout_seconds` bounds one call, `max_result_bytes` its result as JSON: of a larger one the model gets the
+    beginning and is told so. `keep=True`: the last successful result of the first cycle stays in the prompt of
+    corrections, for a tool whose result the model needs again. What it returns must be JSON-able. A plain `def`
     runs in a thread, which a time-out abandons but cannot stop.
     """
 
     def make(function: ToolFunction) -> Tool:
-        return _tool_of(function, timeout_seconds=timeout_seconds, keep=keep)
+        return _tool_of(function, timeout_seconds=timeout_seconds, keep=keep, max_result_bytes=max_result_bytes)
 
     return make if function is None else make(function)
 
@@ -86,7 +98,7 @@ def as_tool(given: Tool | ToolFunction) -> Tool:
     return given if isinstance(given, Tool) else tool(given)
 
 
-def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool) -> Tool:
+def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool, max_result_bytes: int) -> Tool:
     name = getattr(function, "__name__", repr(function))
     if not NAME.fullmatch(name):
         raise Mistake(f"tool {name!r}: a tool must be a named function")
@@ -94,6 +106,8 @@ def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool) -> T
         raise Mistake(f"tool {name!r} needs a docstring: it is what tells the model when to call it")
     if timeout_seconds <= 0:
         raise Mistake(f"tool {name!r}: timeout_seconds must be positive, got {timeout_seconds!r}")
+    if max_result_bytes <= 0:
+        raise Mistake(f"tool {name!r}: max_result_bytes must be positive, got {max_result_bytes!r}")
     return Tool(
         name=name,
         description=inspect.getdoc(function) or "",
@@ -101,6 +115,7 @@ def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool) -> T
         parameters=_parameters_of(name, function),
         timeout_seconds=timeout_seconds,
         keep=keep,
+        max_result_bytes=max_result_bytes,
     )
 
 

@@ -20,7 +20,7 @@ async def double(context: ToolContext, number: int) -> int:
     return number * 2
 
 
-@tool(timeout_seconds=5, keep=True)
+@tool(timeout_seconds=5, keep=True, max_result_bytes=100)
 async def fetch(context: ToolContext) -> None:
     """Fetch it."""
 
@@ -43,7 +43,7 @@ def test_tool_when_made_then_name_and_description_are_the_functions() -> None:
 
 
 def test_tool_when_limits_are_given_then_they_hold() -> None:
-    assert (fetch.timeout_seconds, fetch.keep) == (5, True)
+    assert (fetch.timeout_seconds, fetch.keep, fetch.max_result_bytes) == (5, True, 100)
 
 
 def test_definition_when_given_plain_functions_then_they_become_tools() -> None:
@@ -107,3 +107,8 @@ def test_tool_when_the_function_cannot_be_one_then_the_mistake_is_named(function
 def test_tool_when_its_time_limit_is_not_positive_then_refused() -> None:
     with pytest.raises(Mistake, match="timeout_seconds must be positive"):
         tool(timeout_seconds=0)(plain)
+
+
+def test_tool_when_nothing_of_its_result_may_be_kept_then_refused() -> None:
+    with pytest.raises(Mistake, match="max_result_bytes must be positive"):
+        tool(max_result_bytes=0)(plain)
