@@ -96,9 +96,9 @@ class Database:
             raise Unavailable from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
         """A connection in one transaction, committed at the end of the block, before anything is answered."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection(answer_seconds=answer_seconds) as connection, connection.transaction():
             yield connection
 
     def _forget_broken_connections(self) -> None:

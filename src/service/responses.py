@@ -69,14 +69,18 @@ def dotted_input(errors: Sequence[FieldError]) -> dict[str, str]:
 
 def answer_service_error(request: AnyRequest, error: ServiceError) -> Response[Document]:
     """What we refuse ourselves."""
-    document = problem(
+    return _respond(request, problem_of(error), error.headers)
+
+
+def problem_of(error: ServiceError) -> Document:
+    """The document of what we refuse ourselves."""
+    return problem(
         status=error.status,
         code=error.code,
         title=error.title,
         detail=error.detail,
         errors=error.errors if isinstance(error, InvalidInput) else (),
     )
-    return _respond(request, document, error.headers)
 
 
 def answer_framework_error(request: AnyRequest, error: HTTPException) -> Response[Document]:

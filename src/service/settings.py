@@ -80,6 +80,7 @@ class Settings:
         "Seconds after which the API gives up waiting for a database connection, or for answers over one.",
     )
     max_body_bytes: int = variable("AGENTIC_MAX_BODY_BYTES", "1048576", "Bytes that a JSON body may have.")
+    max_batch_bytes: int = variable("AGENTIC_MAX_BATCH_BYTES", "8388608", "Bytes that the body of a batch may have.")
     idempotency_seconds: float = variable(
         "AGENTIC_IDEMPOTENCY_SECONDS",
         "86400",

@@ -133,6 +133,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 """Operation id: name of the example: what is answered."""
 
 BODIES: dict[str, Any] = {
+    "StartBatch": {"items": [START, {**START, "external_id": "import-32"}], "atomic": True},
     "CreateServiceAccount": {"name": "till", "data_sets": [3]},
     "ChangeServiceAccount": {"is_active": False},
     "ResetToken": {"keep_old_seconds": 3600},

@@ -12,11 +12,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
 from service.accounts.gate import AccountRequest
-from service.bodies import parse_json
+from service.bodies import decode_body, parse_json, read_json, read_limited
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
-from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
-from service.executions import actions, models, store
+from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
+from service.executions import actions, batch, models, store
 from service.executions.filters import Filters, read_filters
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
@@ -88,6 +88,41 @@ class ExecutionsController(Controller):
                 )
             )
 
+    @post(
+        "/api/agents/{agent_id:int}/agentic-executions/batch/",
+        operation_id="StartBatch",
+        summary="Start many executions",
+        status_code=202,
+        request_max_body_size=None,  # a limit of its own
+        opt={"body": models.Batch, "once": True, "conflicts": True},
+    )
+    async def start_batch(
+        self,
+        request: AccountRequest,
+        database: Database,
+        notifier: Notifier,
+        registry: Registry,
+        settings: Settings,
+        agent_id: Id,
+    ) -> Response[models.StartedBatch]:
+        """Up to 1,000 starts without files in one transaction: those that are valid start, the others are told why not.
+        With `atomic` all of them start, or none."""
+        key = read_key(request.headers.get(HEADER))
+        agent = await actions.find_agent(database, request.user, agent_id)
+        asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
+        starts = [batch.read(start_of_fields, item) for item in asked.items]
+        return respond(
+            await batch.start(
+                database,
+                notifier,
+                registry,
+                principal=request.user,
+                agent=agent,
+                asked=batch.Asked(starts, asked),
+                key=key,
+            )
+        )
+
     @get("/api/agentic-executions/{execution_id:int}/", operation_id="GetExecution", summary="Get an execution")
     async def get_execution(self, request: AccountRequest, database: Database, execution_id: Id) -> models.Execution:
         """Poll it until `status` is finished or failed."""
@@ -151,7 +186,7 @@ async def _read_start(
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == JSON:
-        yield start_of_json(await _read_limited(request, settings.max_body_bytes))
+        yield start_of_json(await read_limited(request, settings.max_body_bytes))
     elif media_type == MULTIPART:
         async with read_form(
             request.stream(),
@@ -161,24 +196,19 @@ async def _read_start(
             keep_files=agent["file_upload"],
         ) as form:
             yield start_of_form(form)
-    elif media_type or await _read_limited(request, settings.max_body_bytes):
+    elif media_type or await read_limited(request, settings.max_body_bytes):
         raise UnsupportedMediaType(f"Send the body as {JSON} or {MULTIPART}, not {media_type or 'without a type'!r}.")
     else:
         yield start_of_json(b"{}")
 
 
-async def _read_limited(request: AccountRequest, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise PayloadTooLarge(f"A JSON body may have {max_bytes:,} bytes; send files as {MULTIPART}.")
-    return bytes(body)
-
-
 def start_of_json(body: bytes) -> actions.Start:
     """A JSON body. Raises BadRequest, or InvalidInput naming every field that is unknown, missing or mistyped."""
-    fields = parse_json(body)
+    return start_of_fields(parse_json(body))
+
+
+def start_of_fields(fields: object) -> actions.Start:
+    """The same of a body's values."""
     if not isinstance(fields, dict):
         raise BadRequest("The body must be a JSON object.")
     key = fields.get("execution_key")

@@ -96,6 +96,30 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Annotated[dict[_Name, Annotated[str, Meta(max_length=500)]], Meta(max_length=20)] = {}
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Starts as JSON bodies have them, without files. `atomic`: all of them start, or none."""
+
+    items: Annotated[list[Any], Meta(min_length=1, max_length=1000)]
+    atomic: bool = False
+
+
+class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one start: 202 with its execution, or what a start alone would have been refused with."""
+
+    index: int
+    status: int
+    execution: Execution | None = None
+    error: dict[str, Any] | None = None
+
+
+class StartedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each start, in their order."""
+
+    accepted: int
+    refused: int
+    results: list[BatchItem]
+
+
 class OfferedDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of execution that an agent offers. `failure_codes` maps every code it may end with to its meaning."""
 

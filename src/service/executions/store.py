@@ -74,6 +74,16 @@ SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions
  WHERE celery_task_id = %(celery_task_id)s AND account_id = %(account_id)s
 """
 
+GET_BY_TASK_IDS = f"""
+SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions WHERE celery_task_id = ANY (%(celery_task_ids)s)
+ LIMIT 1000
+"""
+
+EXTERNAL_IDS = """
+SELECT external_id FROM executions WHERE account_id = %(account_id)s AND external_id = ANY (%(external_ids)s)
+ LIMIT 1000
+"""
+
 CONDITIONS = {
     "account_id": "account_id = %(account_id)s",
     "agent_id": "agent_id = %(agent_id)s",
@@ -153,6 +163,18 @@ async def get_by_task_id(connection: Connection, account_id: int, celery_task_id
     """The same by the UUID that was made before the row."""
     cursor = await connection.execute(GET_BY_TASK_ID, {"account_id": account_id, "celery_task_id": celery_task_id})
     return await cursor.fetchone()
+
+
+async def get_by_task_ids(connection: Connection, celery_task_ids: Sequence[UUID]) -> list[Row]:
+    """Those of a batch that are there."""
+    cursor = await connection.execute(GET_BY_TASK_IDS, {"celery_task_ids": list(celery_task_ids)})
+    return await cursor.fetchall()
+
+
+async def external_ids(connection: Connection, account_id: int, among: Sequence[str]) -> set[str]:
+    """Those among these that executions of the account have."""
+    cursor = await connection.execute(EXTERNAL_IDS, {"account_id": account_id, "external_ids": list(among)})
+    return {row["external_id"] for row in await cursor.fetchall()}
 
 
 async def list_page(connection: Connection, filters: Mapping[str, object], *, limit: int, offset: int) -> list[Row]:

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from psycopg.errors import LockNotAvailable
 
@@ -68,7 +69,11 @@ async def answered(database: Database, once: Once) -> Answer | None:
         return await _find(connection, once)
 
 
-async def carry_out(database: Database, once: Once, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+Work: TypeAlias = Callable[[Connection], Awaitable[Answer]]
+"""What is done in one transaction with its key; it must not begin another."""
+
+
+async def carry_out(database: Database, once: Once, work: Work, *, answer_seconds: float | None = None) -> Answer:
     """Do the work in one transaction with its key, unless it was done: then the answer that it got.
 
     Raises KeyReused for a key of another request, Conflict if the first one does not end in time, and whatever the
@@ -76,15 +81,15 @@ async def carry_out(database: Database, once: Once, work: Callable[[Connection],
     """
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
-            return await _attempt(database, once, work)
+            return await _attempt(database, once, work, answer_seconds)
         except Unavailable:
             if not attempts_left:
                 raise
     raise Unavailable
 
 
-async def _attempt(database: Database, once: Once, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    async with database.transaction() as connection:
+async def _attempt(database: Database, once: Once, work: Work, answer_seconds: float | None) -> Answer:
+    async with database.transaction(answer_seconds=answer_seconds) as connection:
         if not await _take(connection, once):
             found = await _find(connection, once)
             if found is None:  # forgotten in this very moment

@@ -32,12 +32,17 @@ DELETE FROM idempotency_keys WHERE (account_id, key) IN (
 """
 
 
+async def bound(connection: Connection) -> None:
+    """Bound what this transaction waits for others, and how long the server keeps it if its process disappears."""
+    await connection.execute(PATIENCE, {"wait": str(WAIT_MILLISECONDS), "idle": str(IDLE_MILLISECONDS)})
+
+
 async def take(connection: Connection, account_id: int, key: str, digest: bytes) -> bool:
     """Take a key in the transaction that does the work. False: it is another's, whose transaction has committed.
 
     Raises psycopg's LockNotAvailable if that transaction does not end in time.
     """
-    await connection.execute(PATIENCE, {"wait": str(WAIT_MILLISECONDS), "idle": str(IDLE_MILLISECONDS)})
+    await bound(connection)
     return (await connection.execute(TAKE, {"account_id": account_id, "key": key, "digest": digest})).rowcount == 1
 
 
