@@ -119,6 +119,7 @@ async def _accept(connection: Connection, items: Sequence[Judged], *, is_atomic:
     async with connection.pipeline():
         cursors = [await connection.execute(store.ACCEPT, store.accepting(new)) for new in news]
     rows = [await cursor.fetchone() for cursor in cursors]
+    await bound(connection)  # a server that has just run a pipeline does not count its silence until the next statement
     return _answer(settled, {row["celery_task_id"]: row for row in rows if row is not None})
 
 

@@ -79,6 +79,9 @@ SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions WHERE celery_task_id 
  LIMIT 1000
 """
 
+# Two batches that name the same runs in different orders would wait for each other.
+LOCK_BATCHES = "SELECT pg_advisory_xact_lock(7002, (%(account_id)s %% 2147483647)::integer)"
+
 EXTERNAL_IDS = """
 SELECT external_id FROM executions WHERE account_id = %(account_id)s AND external_id = ANY (%(external_ids)s)
  LIMIT 1000
@@ -172,7 +175,8 @@ async def get_by_task_ids(connection: Connection, celery_task_ids: Sequence[UUID
 
 
 async def external_ids(connection: Connection, account_id: int, among: Sequence[str]) -> set[str]:
-    """Those among these that executions of the account have."""
+    """Those among these that executions of the account have. Until the transaction's end no other batch asks."""
+    await connection.execute(LOCK_BATCHES, {"account_id": account_id})
     cursor = await connection.execute(EXTERNAL_IDS, {"account_id": account_id, "external_ids": list(among)})
     return {row["external_id"] for row in await cursor.fetchall()}
 
