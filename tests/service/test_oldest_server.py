@@ -177,6 +177,8 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
         assert await shop_store.count_orders(connection, shop.data_set_id) == 1
         assert await executions.live_offers(connection) == set()
         assert await executions.get_by_task_id(connection, shop.account_id, uuid.uuid4()) is None
+        assert await executions.get_by_task_ids(connection, [uuid.uuid4()]) == []
+        assert await executions.external_ids(connection, shop.account_id, ["mine", "other"]) <= {"mine"}
         assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1
         row = await (await connection.execute("SELECT id, conversation_id FROM files")).fetchone()
         assert row is not None
