@@ -37,6 +37,10 @@ CREATE TRIGGER stop_start BEFORE INSERT ON tool_calls FOR EACH ROW
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'tool called');
 CREATE TRIGGER stop_end BEFORE UPDATE ON tool_calls FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'tool returned');
+CREATE TRIGGER stop AFTER INSERT ON receipts FOR EACH ROW
+  EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'shop written');
+CREATE TRIGGER stop AFTER INSERT ON orders FOR EACH ROW
+  EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'shop written');
 CREATE TRIGGER stop BEFORE INSERT ON verdicts FOR EACH ROW
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'verdicts');
 CREATE TRIGGER stop_end BEFORE UPDATE ON executions FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)

@@ -185,7 +185,7 @@ def test_run_when_the_answer_differs_from_what_was_received_then_it_is_put_right
 
 
 def test_run_when_a_correction_receives_again_under_another_number_then_the_stock_counts_once() -> None:
-    run = played([receive(), "Done!", receive(number="R-2026"), RECEIVED])
+    run = played([receive(), "Done!", receive(number="R-2", total="1.00"), RECEIVED])
 
     assert run.outcome == Finished(RECEIVED, cycles=2)
     assert run.tool_calls[1].result["number"] == "R-2026/17"

@@ -150,7 +150,7 @@ def test_run_when_the_answer_differs_from_the_order_then_it_is_put_right_without
 
 
 def test_run_when_a_correction_places_again_then_there_is_one_order_and_it_is_the_first() -> None:
-    again = place(reference="", lines=[POT])
+    again = place(reference="", lines=[{**POT, "quantity": 77}])
     run = played([place(), "Done!", again, PLACED])
 
     assert run.outcome == Finished(PLACED, cycles=2)
