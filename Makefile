@@ -2,7 +2,7 @@
 # make test      linters, types, contracts and every test
 # make fast      the tests that take no more than a few seconds each
 # make install   only prepare .venv
-# make lint      what `make test` checks before it runs tests
+# make lint      what `make test` checks beside the tests: style, types, contracts, locks
 # make lock      write requirements.lock anew from pyproject.toml (needs uv)
 
 PORT ?= 8000
@@ -15,24 +15,32 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: up test fast install lint lock
+.PHONY: up test fast install lint quick lock
 
 up: $(STAMP)
 	@$(BIN)/agentic up --port $(PORT)
 
-test: lint
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal
+# A file's tests share what its module starts, so they stay together; tests/conftest.py puts files that wait first.
+PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# Types take a core for a minute: they are checked beside the tests and have the last word.
+test: quick
+	@said=$$(mktemp); $(BIN)/mypy >$$said 2>&1 & types=$$!; trap 'kill $$types 2>/dev/null' INT TERM; \
+	$(PYTEST); tests=$$?; \
+	wait $$types; typed=$$?; cat $$said; rm -f $$said; [ $$typed -eq 0 ] || exit $$typed; exit $$tests
 
 fast: $(STAMP)
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "not slow" $(TESTS)
+	@$(PYTEST) -m "not slow" $(TESTS)
 
 install: $(STAMP)
 	@:
 
-lint: $(STAMP)
+lint: quick
+	@$(BIN)/mypy
+
+quick: $(STAMP)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@said=$$($(BIN)/lint-imports --no-cache) || { echo "$$said"; exit 1; }
 	@$(BIN)/python ci/lock.py --check
 

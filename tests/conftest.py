@@ -8,6 +8,16 @@ import pytest
 
 from tests import postgres
 
+# Files of the longest waits begin the run, so that none of them ends it alone; then all others that hold a slow test.
+LONGEST = ("test_outage.py", "test_enrichment_by_item.py", "test_up.py", "test_embedded_crashes.py", "test_frozen.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first. Within a file the order stays: its tests share what the module starts."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    rank = {path: LONGEST.index(path.name) if path.name in LONGEST else len(LONGEST) for path in slow}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST) + 1))
+
 
 @pytest.fixture(scope="session")
 def pg_server() -> Iterator[str]:

@@ -4,56 +4,71 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.processes.up import Up, is_alive, until
+from tests.service.commands.running import Done, agentic, agentic_process
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def up() -> Iterator[Up]:
+@pytest.fixture(scope="module")
+def first() -> Iterator[Up]:
+    """Started once for all tests here, on an empty directory: a start is six seconds of CPU."""
     made = Up()
-    yield made
-    made.close()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
 
 
-def run_echo(up: Up, text: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def first_shown(first: Up) -> str:
+    """What the first start printed; a later one prints anew."""
+    return first.output.read_text()
+
+
+@pytest.fixture
+def up(first: Up, first_shown: str) -> Up:
+    """It runs, whatever was done to it before."""
+    if not first.is_running:
+        first.start()
+    return first
+
+
+def run_echo(up: Up, text: str) -> Done:
     return run(up, "echo_agent", "echo", "--input", text)
 
 
-def run(up: Up, agent: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def listed(up: Up) -> int:
+    """How many executions its account sees."""
+    answer = httpx.get(f"{up.access['url']}/api/agentic-executions/", headers=_headers(up))
+    count: int = answer.json()["count"]
+    return count
+
+
+def run(up: Up, agent: str, *arguments: str) -> Done:
     """`agentic run`, beside `agentic up`."""
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli", "run", str(up.access[agent]), *arguments],
-        env={"AGENTIC_DATA_ROOT": str(up.directory), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return agentic("run", str(up.access[agent]), *arguments, environment=_beside(up))
 
 
-def test_up_when_started_first_makes_a_sample_and_runs_executions(up: Up) -> None:
-    up.start()
-    shown = up.output.read_text()
-    assert "Sample execution 1" in shown
-    assert "validation_failed: This script has nothing to say." in shown
-    assert up.access["token"] in shown
+def test_up_when_started_first_makes_a_sample_and_runs_executions(first_shown: str, up: Up) -> None:
+    assert "Sample execution 1" in first_shown
+    assert "validation_failed: This script has nothing to say." in first_shown
+    assert up.access["token"] in first_shown
     assert stat.S_IMODE((up.directory / "cli.json").stat().st_mode) == 0o600
-    done = run_echo(up, '{"a": [1, "é"]}')
+    beside = ["run", str(up.access["echo_agent"]), "echo", "--input", '{"a": [1, "é"]}']
+    done = agentic_process(*beside, environment=_beside(up))
     assert (done.returncode, done.stdout.split()) == (0, ["{", '"a":', "[", "1,", '"é"', "]", "}"]), done.stderr
 
 
 def test_run_when_the_execution_fails_or_is_refused_says_why_and_exits_1_or_2(up: Up) -> None:
-    up.start()
     sheet = str(up.directory / "product-sheet.txt")
     failed = run(up, "agent", "catalog-enrichment", "--input", '{"skus": ["SKU-001"]}', "--file", sheet)
     assert (failed.returncode, failed.stdout) == (1, "")
@@ -69,22 +84,19 @@ def test_run_when_the_execution_fails_or_is_refused_says_why_and_exits_1_or_2(up
 
 
 def test_up_when_interrupted_stops_everything_and_keeps_the_data(up: Up) -> None:
-    up.start()
     children = up.children()
     assert set(children) == {"postgres", "serve", "worker"}
     assert run_echo(up, '{"kept": true}').returncode == 0
-    token = up.access["token"]
+    token, before = up.access["token"], listed(up)
     assert up.interrupt() == 0
     assert not [name for name, pid in children.items() if is_alive(pid)]
     up.start()
     assert token in up.output.read_text()
     assert "Sample execution" not in up.output.read_text()
-    listed = httpx.get(f"{up.access['url']}/api/agentic-executions/", headers={"Authorization": f"Token {token}"})
-    assert listed.json()["count"] == 2
+    assert (up.access["token"], listed(up)) == (token, before)
 
 
 def test_up_when_a_child_is_killed_starts_it_again(up: Up) -> None:
-    up.start()
     before = up.children()
     for name in ("worker", "serve", "postgres"):
         os.kill(before[name], signal.SIGKILL)
@@ -95,57 +107,46 @@ def test_up_when_a_child_is_killed_starts_it_again(up: Up) -> None:
 
 
 def test_up_when_killed_leaves_no_orphan_and_starts_again_with_its_data(up: Up) -> None:
-    up.start()
     children = up.children()
     assert run_echo(up, '{"kept": true}').returncode == 0
+    before = listed(up)
     up.kill()
     until(lambda: not [name for name, pid in children.items() if is_alive(pid)])
     up.start()
-    listed = httpx.get(f"{up.access['url']}/api/agentic-executions/", headers=_headers(up))
-    assert listed.json()["count"] == 2
+    assert listed(up) == before
 
 
 def test_up_where_it_runs_already_says_so_and_exits_2(up: Up) -> None:
-    up.start()
-    second = subprocess.run(
-        [sys.executable, "-m", "service.cli", "up", "--port", str(up.port + 1)],
-        env={"AGENTIC_DATA_ROOT": str(up.directory), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    second = agentic_process("up", "--port", str(up.port + 1), environment=_beside(up))
     assert second.returncode == 2
     assert "already runs here" in second.stderr
 
 
-def test_up_on_a_port_in_use_says_so_and_leaves_nothing_running(up: Up, tmp_path: Path) -> None:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", up.port))
-        taken.listen()
-        with pytest.raises(AssertionError, match="cannot be used"):
-            up.start()
-    assert not (up.directory / "postgres" / "url").exists()
+def test_up_on_a_port_in_use_says_so_and_leaves_nothing_running() -> None:
+    another = Up()
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", another.port))
+            taken.listen()
+            with pytest.raises(AssertionError, match="cannot be used"):
+                another.start()
+        assert not (another.directory / "postgres" / "url").exists()
+    finally:
+        another.close()
 
 
 def test_commands_beside_up_when_run_attach_to_its_database(up: Up) -> None:
-    up.start()
-    for command, said in (
-        (["doctor"], "1 alive"),
-        (["psql", "--reporting", "-Atc", "SELECT count(*) FROM executions"], "1"),
-        (["migrate"], "The database is at revision"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "service.cli", *command],
-            env={"AGENTIC_DATA_ROOT": str(up.directory), "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert said in done.stdout, done.stderr
+    doctor = agentic("doctor", environment=_beside(up))
+    assert "1 alive" in doctor.stdout, doctor.stderr
+    migrated = agentic("migrate", environment=_beside(up))
+    assert "The database is at revision" in migrated.stdout, migrated.stderr
+    count = ("psql", "--reporting", "-Atc", "SELECT count(*) FROM executions")
+    read = agentic_process(*count, environment=_beside(up))
+    assert read.stdout == f"{listed(up)}\n", read.stderr
+
+
+def _beside(up: Up) -> dict[str, str]:
+    return {"AGENTIC_DATA_ROOT": str(up.directory)}
 
 
 def _headers(up: Up) -> dict[str, str]:

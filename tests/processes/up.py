@@ -48,6 +48,10 @@ class Up:
         assert process.poll() is None, self.output.read_text()
 
     @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
     def access(self) -> dict[str, Any]:
         """What it keeps in cli.json."""
         read: dict[str, Any] = json.loads((self.directory / "cli.json").read_text())
@@ -77,7 +81,7 @@ class Up:
         self.process.wait()
 
     def close(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.is_running:
             self.interrupt()
         print(self.output.read_text() if self.output.exists() else "")
         shutil.rmtree(self.directory, ignore_errors=True)
