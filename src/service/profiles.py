@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,11 @@ class Profiles:
         """The same with the keys that `read` gives for a variable's name."""
         named = {profile.key_variable for profile in self.by_name.values()} - {""}
         return Profiles(self.by_name, {name: read(name) for name in sorted(named)})
+
+    def knows(self, name: str, *, kinds: Collection[str] = KINDS) -> bool:
+        """Whether a model may be named so: by a profile, or by its kind and a name."""
+        kind, _, model = name.partition(":")
+        return name in self.by_name or (kind in kinds and bool(kind == "echo" or model))
 
     def key(self, profile: ModelProfile) -> str:
         """The key for a profile; "" where it names none, or names one that is not set."""

@@ -70,8 +70,13 @@ class ExecutionsApp(App):
     async def _work(self, registry: Any, options: dict[str, Any]) -> None:
         from service.workers.store import WorkerDescription
         from tasks.lifetime import Lifetime
+        from tasks.llm.models import unknown_names
         from tasks.run_execution import run_ticket
 
+        for definition in registry:
+            for name in unknown_names(definition.models, self.settings):
+                # No reason to refuse: agents may name another model, and only some runs escalate.
+                log.warning("no such model here", extra={"definition": definition.reference, "model": name})
         worker = QueueWorker(self, **{**self.defaults(), **options})
         description = WorkerDescription(
             name=worker.worker_name or "worker",

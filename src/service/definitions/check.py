@@ -11,6 +11,7 @@ from typing import Any
 
 from service.definitions.definition import AnyDefinition
 from service.definitions.registry import Source, duplicates, sources
+from service.settings import Settings
 
 OWN_PACKAGE = "agentic-executions"
 
@@ -115,7 +116,17 @@ def _finding(source: Source) -> Finding:
         problems += _import_problems(source, probed)
         if probed.get("seconds", 0.0) > SLOW_SECONDS:
             warnings.append(f"takes {probed['seconds']:.1f} s to import, which delays the start of both processes")
+        warnings += _unknown_models(source.definitions)
     return Finding(source.package, source.entry_point, source.definitions, tuple(problems), tuple(warnings))
+
+
+def _unknown_models(definitions: Iterable[AnyDefinition]) -> Iterable[str]:
+    """No problems: which profiles there are is the worker's affair, and this may be another environment."""
+    profiles = Settings.read().profiles
+    for definition in definitions:
+        for name in definition.models:
+            if not profiles.knows(name):
+                yield f"{definition.reference} names the model {name!r}, which is no KIND:MODEL and no profile here"
 
 
 def _import_problems(source: Source, probed: dict[str, Any]) -> Iterable[str]:

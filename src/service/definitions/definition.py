@@ -171,6 +171,11 @@ class Definition(Generic[I, O]):
         return f"{self.key}@{self.version}"
 
     @property
+    def models(self) -> list[str]:
+        """The models that it names itself: of agents that name none, and what corrections escalate to."""
+        return [name for name in (self.model, self.strategy.escalate_to) if name]
+
+    @property
     def corrections(self) -> int:
         """How often a wrong answer may be corrected."""
         return self.limits.corrections

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.errors import SetupError
@@ -62,6 +62,11 @@ class Models:
         return self._open[name]
 
 
+def unknown_names(names: Iterable[str], settings: Settings) -> list[str]:
+    """Those by which no model can be opened in this worker."""
+    return [name for name in names if not settings.profiles.knows(name, kinds=OPENERS)]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A model to open: its name for records, how it is served, and with which key."""
@@ -96,9 +101,9 @@ def open_model(name: str, settings: Settings, read_file: ReadFile | None = None)
     if profile is not None:
         key = settings.profiles.key(profile)
         return OPENERS[profile.kind](Wanted(name, profile, key, settings, read_file))
-    kind, _, rest = name.partition(":")
-    if kind not in OPENERS or (kind != "echo" and not rest):
+    if not settings.profiles.knows(name, kinds=OPENERS):
         raise ModelError(f"There is no model {name[:100]!r}; a model is named {KINDS}", retryable=False)
+    kind = name.partition(":")[0]
     bare, key = _bare(name, kind, settings)
     return OPENERS[kind](Wanted(name, bare, key, settings, read_file))
 

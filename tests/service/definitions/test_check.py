@@ -106,6 +106,21 @@ def test_check_when_a_module_is_slow_then_it_is_noted_but_ok(install: Install, m
     assert "to import, which delays the start" in report.as_text()
 
 
+def test_check_when_it_names_a_model_that_cannot_be_one_then_it_is_noted_but_ok(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTIC_PROFILES", '{"big": {"model": "openai:gpt-5"}}')
+    strategy = "from agentic import Strategy\ndefinition.strategy = Strategy(escalate_to={})\n"
+    install(
+        wrong=DEFINITION.format(key="wrong") + strategy.format("'gpt-5'"),
+        named=DEFINITION.format(key="named") + strategy.format("'big'"),
+    )
+    report = check()
+    assert report.is_ok
+    (warned,) = [warning for finding in report.findings for warning in finding.warnings if "model" in warning]
+    assert warned == "wrong@1 names the model 'gpt-5', which is no KIND:MODEL and no profile here"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from tasks.llm.models import Models, open_model
+from tasks.llm.models import Models, open_model, unknown_names
 from tasks.llm.protocol import LanguageModel, Message, ModelError, Request
 from tests.tasks.llm.provider import completion, serving
 
@@ -136,3 +136,8 @@ def test_models_module_when_imported_then_no_adapter_is_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert {"openai", "pydantic_ai", "httpx", "xllamacpp"}.isdisjoint(done.stdout.split())
+
+
+def test_unknown_names_are_those_that_no_model_can_be_opened_by() -> None:
+    settings = Settings.read({"AGENTIC_PROFILES": '{"big": {"model": "openai:gpt-5"}}'})
+    assert unknown_names(["big", "openai:gpt-5", "echo", "gpt-5", "openai:", ""], settings) == ["gpt-5", "openai:", ""]
