@@ -28,6 +28,8 @@ CREATE TABLE receipts (
     CONSTRAINT receipts_paper_key UNIQUE (data_set_id, number_key, issued_on, currency, total)
 );
 
+CREATE INDEX receipts_data_set_id_idx ON receipts (data_set_id, id DESC);
+
 CREATE TABLE stock_movements (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
     data_set_id BIGINT NOT NULL,

@@ -17,6 +17,7 @@ import psycopg
 
 import service
 from service.accounts import store as accounts
+from service.accounts.access import Principal
 from service.conversations import journal_store
 from service.database import Connection
 from service.datasets import catalogue_store, shop_store
@@ -173,8 +174,12 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
         assert await catalogue_store.search(connection, shop.data_set_id, "oak", limit=5)
         assert await catalogue_store.undescribed(connection, shop.data_set_id, limit=5) == []
         assert await shop_store.products(connection, shop.data_set_id, ["CUP"])
-        assert len(await shop_store.orders_page(connection, shop.data_set_id, limit=5, offset=0)) == 1
+        asking = Principal(account_id=shop.account_id, is_admin=False)
+        for page in (shop_store.orders_page, shop_store.receipts_page):
+            (made,) = await page(connection, asking, shop.data_set_id, limit=5, offset=0)
+            assert made["execution"] == made["execution_id"]
         assert await shop_store.count_orders(connection, shop.data_set_id) == 1
+        assert await shop_store.count_receipts(connection, shop.data_set_id) == 1
         assert await executions.live_offers(connection) == set()
         assert await executions.get_by_task_id(connection, shop.account_id, uuid.uuid4()) is None
         assert await executions.get_by_task_ids(connection, [uuid.uuid4()]) == []

@@ -211,6 +211,8 @@ def test_answers_fit_the_schemas_that_are_declared(
         ("DeleteDataSet", 409): client.delete(f"/api/data-sets/{world.data_set}/"),
         ("WriteProducts", 200): client.post(f"/api/data-sets/{world.data_set}/products/", json=[{"sku": "A"}]),
         ("ListProducts", 200): client.get(f"/api/data-sets/{world.data_set}/products/"),
+        ("ListOrders", 200): client.get(f"/api/data-sets/{world.data_set}/orders/"),
+        ("ListReceipts", 200): client.get(f"/api/data-sets/{world.data_set}/receipts/"),
         ("ListServiceAccounts", 200): client.get("/api/service-accounts/"),
         ("CreateServiceAccount", 201): client.post("/api/service-accounts/", json={"name": "till"}),
         ("CreateServiceAccount", 415): client.post("/api/service-accounts/", content=b"x"),

@@ -1,4 +1,4 @@
-"""/api/data-sets/ and their products. Accounts read what they were given; admins read and write everything."""
+"""/api/data-sets/, their products, orders and receipts. Accounts read what they were given; admins write."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from litestar import Controller, delete, get, patch, post
 
 from service.accounts.gate import AccountRequest, admins_only
 from service.bodies import decode_body, read_body, read_json
-from service.datasets import actions, store
+from service.datasets import actions, shop_store, store
 from service.datasets.models import (
     MAX_PRODUCTS,
     DataSet,
     DataSetChange,
     NewDataSet,
+    OrderRecord,
     ProductRecord,
     ProductUpload,
     ProductUploads,
+    ReceiptRecord,
     data_set,
+    order,
     product,
+    receipt,
 )
 from service.pages import Page, Source, paginate
 from service.provided import Database, Settings
@@ -118,3 +122,33 @@ class DataSetsController(Controller):
         async with database.transaction() as connection:
             written = await actions.upsert_products(connection, data_set_id, uploads)
         return written if is_list else written[0]
+
+    @get("/{data_set_id:int}/orders/", operation_id="ListOrders", summary="List the orders of a data set")
+    async def list_orders(
+        self, request: AccountRequest, database: Database, settings: Settings, data_set_id: Id
+    ) -> Page[OrderRecord]:
+        """What executions ordered, with their lines, newest first, 25 a page."""
+        async with database.connection() as connection:
+            await actions.get(connection, request.user, data_set_id)
+            source = Source(
+                rows=lambda offset, limit: shop_store.orders_page(
+                    connection, request.user, data_set_id, limit=limit, offset=offset
+                ),
+                count=lambda: shop_store.count_orders(connection, data_set_id),
+            )
+            return await paginate(request, settings, source, order)
+
+    @get("/{data_set_id:int}/receipts/", operation_id="ListReceipts", summary="List the goods received")
+    async def list_receipts(
+        self, request: AccountRequest, database: Database, settings: Settings, data_set_id: Id
+    ) -> Page[ReceiptRecord]:
+        """What executions added to the stock, an invoice each with its lines, newest first, 25 a page."""
+        async with database.connection() as connection:
+            await actions.get(connection, request.user, data_set_id)
+            source = Source(
+                rows=lambda offset, limit: shop_store.receipts_page(
+                    connection, request.user, data_set_id, limit=limit, offset=offset
+                ),
+                count=lambda: shop_store.count_receipts(connection, data_set_id),
+            )
+            return await paginate(request, settings, source, receipt)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.database import Row
 from service.definitions.problems import NOT_BLANK
+from service.definitions.shop import OrderLine, ReceiptLine
 from service.times import ts
 
 Name = Annotated[str, Meta(max_length=200, pattern=NOT_BLANK)]
@@ -49,13 +50,47 @@ ProductUploads = Annotated[list[ProductUpload], Meta(min_length=1, max_length=MA
 
 
 class ProductRecord(Struct, kw_only=True):
-    """A product of the data set's catalogue."""
+    """A product of the data set's catalogue. `stock` is what was received of it."""
 
     sku: str
     name: str
     description: str
     details: dict[str, Any]
     updated_at: str
+    stock: int
+
+
+class OrderRecord(Struct, kw_only=True):
+    """An order that an execution placed. `execution` is null where it is another account's.
+
+    `reference` is the buyer's own number of it; amounts are decimal strings.
+    """
+
+    id: int
+    execution: int | None
+    buyer: str
+    reference: str
+    currency: str | None
+    requested_on: str | None
+    lines: list[OrderLine]
+    details: dict[str, Any]
+    created_at: str
+
+
+class ReceiptRecord(Struct, kw_only=True):
+    """Goods of a supplier's invoice that an execution added to the stock. `execution` is null where it is another
+    account's; amounts are decimal strings."""
+
+    id: int
+    execution: int | None
+    supplier: str
+    number: str
+    issued_on: str
+    currency: str
+    total: str
+    lines: list[ReceiptLine]
+    details: dict[str, Any]
+    created_at: str
 
 
 def data_set(row: Row) -> DataSet:
@@ -71,4 +106,19 @@ def product(row: Row) -> ProductRecord:
         description=row["description"],
         details=row["details"],
         updated_at=ts(row["updated_at"]),
+        stock=row["stock"],
     )
+
+
+def order(row: Row) -> OrderRecord:
+    """The record of a row with its lines."""
+    return msgspec.convert(_dated(row, "requested_on"), OrderRecord)
+
+
+def receipt(row: Row) -> ReceiptRecord:
+    """The record of a row with its lines."""
+    return msgspec.convert(_dated(row, "issued_on"), ReceiptRecord)
+
+
+def _dated(row: Row, day: str) -> Row:
+    return {**row, "created_at": ts(row["created_at"]), day: row[day] and row[day].isoformat()}

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from service.accounts.access import Principal
 from service.database import Connection, Row
 
 PRODUCTS = """
@@ -46,6 +47,7 @@ UPDATE products p SET stock = p.stock + moved.delta
 
 RECEIPT = """
 SELECT r.id, r.execution_id, r.supplier, r.number, r.issued_on, r.currency, r.total::text AS total, r.details,
+       r.created_at,
        coalesce((SELECT jsonb_agg(jsonb_build_object(
                    'sku', m.sku, 'description', m.description, 'quantity', m.delta,
                    'unit_price', m.unit_price::text, 'amount', m.amount::text) ORDER BY m.line)
@@ -86,8 +88,17 @@ ORDER_OF_KEY = ORDER + "AND o.idempotency_key = %(key)s"
 ORDER_LIKE = ORDER + (
     "AND o.buyer_key = %(buyer_key)s AND o.reference_key = %(reference_key)s AND o.reference_key <> '' "
 )
-ORDERS_PAGE = ORDER + "ORDER BY o.id DESC LIMIT %(limit)s OFFSET %(offset)s"
+
+# Which execution it was is told to who may see that.
+PAGE = """
+SELECT found.*, (SELECT e.id FROM executions e
+                  WHERE e.id = found.execution_id AND (%(is_admin)s OR e.account_id = %(account_id)s)) AS execution
+  FROM ({rows} ORDER BY id DESC LIMIT %(limit)s OFFSET %(offset)s) found ORDER BY found.id DESC
+"""
+ORDERS_PAGE = PAGE.replace("{rows}", ORDER)
+RECEIPTS_PAGE = PAGE.replace("{rows}", RECEIPT)
 COUNT_ORDERS = "SELECT count(*) AS count FROM orders WHERE data_set_id = %(data_set_id)s"
+COUNT_RECEIPTS = "SELECT count(*) AS count FROM receipts WHERE data_set_id = %(data_set_id)s"
 
 
 async def products(connection: Connection, data_set_id: int, skus: Sequence[str]) -> list[Row]:
@@ -128,15 +139,38 @@ async def find(connection: Connection, statement: str, values: Mapping[str, Any]
     return await (await connection.execute(statement, values)).fetchone()
 
 
-async def orders_page(connection: Connection, data_set_id: int, *, limit: int, offset: int) -> list[Row]:
-    """Orders with their lines, newest first."""
-    values = {"data_set_id": data_set_id, "limit": limit, "offset": offset}
+async def orders_page(
+    connection: Connection, principal: Principal, data_set_id: int, *, limit: int, offset: int
+) -> list[Row]:
+    """Orders with their lines, newest first; `execution` is None where the account may not see it."""
+    values = {"data_set_id": data_set_id, "limit": limit, "offset": offset, **_asking(principal)}
     return await (await connection.execute(ORDERS_PAGE, values)).fetchall()
+
+
+async def receipts_page(
+    connection: Connection, principal: Principal, data_set_id: int, *, limit: int, offset: int
+) -> list[Row]:
+    """Receipts likewise."""
+    values = {"data_set_id": data_set_id, "limit": limit, "offset": offset, **_asking(principal)}
+    return await (await connection.execute(RECEIPTS_PAGE, values)).fetchall()
 
 
 async def count_orders(connection: Connection, data_set_id: int) -> int:
     """How many orders were placed."""
-    row = await find(connection, COUNT_ORDERS, {"data_set_id": data_set_id})
+    return await _count(connection, COUNT_ORDERS, data_set_id)
+
+
+async def count_receipts(connection: Connection, data_set_id: int) -> int:
+    """How many invoices' goods were received."""
+    return await _count(connection, COUNT_RECEIPTS, data_set_id)
+
+
+def _asking(principal: Principal) -> dict[str, object]:
+    return {"account_id": principal.account_id, "is_admin": principal.is_admin}
+
+
+async def _count(connection: Connection, statement: str, data_set_id: int) -> int:
+    row = await find(connection, statement, {"data_set_id": data_set_id})
     return int(row["count"]) if row else 0
 
 

@@ -30,7 +30,7 @@ COUNT_AGENTS = "SELECT count(*) AS count FROM agents WHERE data_set_id = %(id)s 
 DELETE = "UPDATE data_sets SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL RETURNING id"
 
 PRODUCTS_PAGE = """
-SELECT sku, name, description, details, updated_at FROM products
+SELECT sku, name, description, details, updated_at, stock FROM products
 WHERE data_set_id = %(id)s ORDER BY sku LIMIT %(limit)s OFFSET %(offset)s
 """
 COUNT_PRODUCTS = "SELECT count(*) AS count FROM products WHERE data_set_id = %(id)s"
@@ -47,7 +47,7 @@ WITH given AS MATERIALIZED (
         description = coalesce((SELECT g.description FROM given g WHERE g.sku = excluded.sku), products.description),
         details = products.details || excluded.details,
         updated_at = now()
-    RETURNING sku, name, description, details, updated_at
+    RETURNING sku, name, description, details, updated_at, stock
 )
 SELECT written.* FROM written JOIN given USING (sku) ORDER BY given.place
 """

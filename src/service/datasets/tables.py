@@ -74,6 +74,7 @@ receipts = Table(
     UniqueConstraint("data_set_id", "idempotency_key"),
     UniqueConstraint("data_set_id", "supplier_key", "number_key", name="receipts_invoice_key"),
     UniqueConstraint("data_set_id", "number_key", "issued_on", "currency", "total", name="receipts_paper_key"),
+    Index("receipts_data_set_id_idx", "data_set_id", desc("id")),
 )
 
 stock_movements = Table(
