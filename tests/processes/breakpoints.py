@@ -33,6 +33,10 @@ CREATE TRIGGER stop_start BEFORE INSERT ON turns FOR EACH ROW
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'turn asked');
 CREATE TRIGGER stop_end BEFORE UPDATE ON turns FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'turn answered');
+CREATE TRIGGER stop_correction BEFORE INSERT ON turns FOR EACH ROW WHEN (NEW.cycle = 3)
+  EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'correction asked');
+CREATE TRIGGER stop_corrected BEFORE UPDATE ON turns FOR EACH ROW WHEN (NEW.cycle = 3 AND NEW.finished_at IS NOT NULL)
+  EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'correction answered');
 CREATE TRIGGER stop_start BEFORE INSERT ON tool_calls FOR EACH ROW
   EXECUTE FUNCTION stop_at_breakpoint('execution_id', 'tool called');
 CREATE TRIGGER stop_end BEFORE UPDATE ON tool_calls FOR EACH ROW WHEN (NEW.finished_at IS NOT NULL)
@@ -47,7 +51,16 @@ CREATE TRIGGER stop_end BEFORE UPDATE ON executions FOR EACH ROW WHEN (NEW.finis
   EXECUTE FUNCTION stop_at_breakpoint('id', 'outcome');
 """
 
-STEPS = ("turn asked", "turn answered", "tool called", "tool returned", "verdicts", "outcome")
+STEPS = (
+    "turn asked",
+    "turn answered",
+    "tool called",
+    "tool returned",
+    "verdicts",
+    "correction asked",
+    "correction answered",
+    "outcome",
+)
 
 WAITING = """
 SELECT objid::bigint, pid FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND NOT granted
