@@ -23,6 +23,7 @@ from service.datasets.controller import DataSetsController
 from service.definitions.registry import Registry
 from service.docs.controller import DocsController
 from service.events.controller import EventsController
+from service.events.hub import Hub
 from service.events.numbering import Numbering
 from service.executions.controller import ExecutionsController
 from service.files.controller import FilesController
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         "database": database,
         "notifier": Notifier(database, on_events=numbering.events_added),
         "numbering": numbering,
+        "hub": Hub(database, numbering, settings),
         "registry": Registry.discover() if registry is None else registry,
         "authenticator": authenticator,
     }
@@ -86,10 +88,12 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     database: Database = app.state.database
     notifier: Notifier = app.state.notifier
     numbering: Numbering = app.state.numbering
+    hub: Hub = app.state.hub
     await database.open()
     try:
         yield
     finally:
+        await hub.close()
         await notifier.close()
         await numbering.close()
         await database.close()

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -120,6 +121,20 @@ async def configure(connection: AsyncConnection[Any]) -> None:
         async with _patience(connection, CHECK_SECONDS):
             if await is_pooled_async(connection):
                 connection.prepare_threshold = None
+
+
+def direct_conninfo(url: str, application_name: str) -> str:
+    """The URL with parameters, where it has none of its own, that make a connection notice a host that went silent."""
+    watchful: dict[str, str | int | None] = {
+        "application_name": application_name,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+    }
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    return make_conninfo(url, **{**watchful, **given})
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPDisconnectEvent, Message, Receive, ReceiveMessage, Scope, Send
 
 OWN_HEAD = "/media/"
 """Files answer HEAD themselves, without reading what they would send."""
@@ -28,4 +28,13 @@ class HeadRequests:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app(asked, receive, send_without_body)  # type: ignore[arg-type]
+        is_read = False
+
+        async def receive_and_leave() -> ReceiveMessage:
+            nonlocal is_read
+            if is_read:
+                return HTTPDisconnectEvent(type="http.disconnect")  # what goes on until its client leaves ends here
+            is_read = True
+            return await receive()
+
+        await self._app(asked, receive_and_leave, send_without_body)  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from service.accounts.gate import absent_unless_admin, admins_only
 from service.definitions.registry import Registry
 from service.docs import examples
 from service.docs.start import start_body
-from service.docs.texts import ABOUT, ERRORS, ONCE, PROBLEM, SECURITY
+from service.docs.texts import ABOUT, ERRORS, HEADERS, ONCE, PROBLEM, SECURITY
 from service.idempotency.actions import HEADER
 from service.idempotency.actions import LONGEST as LONGEST_KEY
 from service.pages import Page
@@ -29,6 +29,7 @@ from service.wire import MAX_ID
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
 OCTETS = "application/octet-stream"
+EVENT_STREAM = "text/event-stream"
 START = "StartExecution"
 
 
@@ -148,6 +149,11 @@ def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     if operation.handler.opt.get("once"):
         schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
         yield {"name": HEADER, "in": "header", "required": False, "description": ONCE, "schema": schema}
+    for name in ("streams", "waits", "tagged"):
+        if operation.handler.opt.get(name):
+            header, _, text = HEADERS[name].partition(": ")
+            described: dict[str, Any] = {"name": header, "in": "header", "required": False, "description": text}
+            yield described | {"schema": {"type": "string"}}
 
 
 def _body(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +182,12 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         answered["content"] = {JSON: media}
     if operation.name == START:
         answered["headers"] = {"Location": {"description": "The execution.", "schema": {"type": "string"}}}
+    if operation.handler.opt.get("streams"):
+        answered["content"][EVENT_STREAM] = {"schema": {"type": "string"}, "example": examples.STREAM}
+        return {
+            "200": answered,
+            "204": {"description": "Of a stream: the execution has ended and was told to its end."},
+        }
     return {str(status): answered}
 
 

@@ -190,7 +190,12 @@ class Settings:
     poll_seconds: float = variable(
         "AGENTIC_POLL_SECONDS",
         "1",
-        "Seconds between looks at the queue when no notification comes.",
+        "Seconds between looks at the queue, and at events that are watched, when no notification comes.",
+    )
+    heartbeat_seconds: float = variable(
+        "AGENTIC_HEARTBEAT_SECONDS",
+        "15",
+        "Seconds of silence after which a stream of events sends a sign of life and looks whether its token holds.",
     )
     max_losses: int = variable(
         "AGENTIC_MAX_LOSSES",

@@ -15,8 +15,9 @@ from collections.abc import Callable
 import psycopg
 from psycopg.rows import dict_row
 
+from service.database import direct_conninfo
 from service.workers.store import Identity, SyncConnection, WorkerDescription, register, renew, unregister
-from tasks.outage import direct_conninfo, pauses
+from tasks.outage import pauses
 
 log = logging.getLogger(__name__)
 

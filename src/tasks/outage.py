@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.database import Connection, Database
 from service.errors import Unavailable
@@ -46,17 +45,3 @@ async def outlast(database: Database, operation: Callable[[Connection], Awaitabl
 def is_refusal(error: BaseException | None) -> bool:
     """Whether the database refused the statement for its size, and would again."""
     return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(REFUSED_CLASS)
-
-
-def direct_conninfo(url: str, application_name: str) -> str:
-    """The URL with parameters, where it has none of its own, that make a connection notice a host that went silent."""
-    watchful: dict[str, str | int | None] = {
-        "application_name": application_name,
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 15000,
-    }
-    given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    return make_conninfo(url, **{**watchful, **given})

@@ -15,12 +15,11 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from service.database import Connection
+from service.database import Connection, direct_conninfo
 from service.executions import recovery
 from service.executions.recovery import Swept
 from service.settings import Settings
 from service.workers import store as workers
-from tasks.outage import direct_conninfo
 
 log = logging.getLogger(__name__)
 

@@ -56,13 +56,7 @@ class TokenGate:
         return is_asked and self._app.cors_config is not None
 
     async def _authenticate(self, scope: Scope) -> Principal:
-        header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-        if header is None:
-            raise Unauthorized("Authentication credentials were not provided.")
-        scheme, _, token = header.decode("latin-1").strip().partition(" ")
-        if scheme.lower() not in SCHEMES:
-            raise Unauthorized("Send the header Authorization: Token <your-token>.")
-        principal = await self._authenticator.principal(token.strip())
+        principal = await self._authenticator.principal(token_of(scope))
         if principal is None:
             raise Unauthorized("Invalid token.")
         return principal
@@ -75,6 +69,17 @@ class TokenGate:
             # A browser hides an answer without this from the page that asked.
             response.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
         await response.to_asgi_response(app=None, request=request)(scope, receive, send)
+
+
+def token_of(scope: Scope) -> str:
+    """What the request was made with. Raises Unauthorized where it names none."""
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+    if header is None:
+        raise Unauthorized("Authentication credentials were not provided.")
+    scheme, _, token = header.decode("latin-1").strip().partition(" ")
+    if scheme.lower() not in SCHEMES:
+        raise Unauthorized("Send the header Authorization: Token <your-token>.")
+    return token.strip()
 
 
 def admins_only(connection: ASGIConnection[BaseRouteHandler, Principal, None, State], _: BaseRouteHandler) -> None:

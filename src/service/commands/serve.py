@@ -12,24 +12,14 @@ import click
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 def command(host: str, port: int) -> None:
     """Serve the REST API. Definitions that do not load keep it from starting."""
-    import uvicorn
-
     from service.access_log import RequestIds
     from service.app import create_app
     from service.commands.target import settings_with_database
     from service.logs import configure_logging
+    from service.server import Server
 
     settings = settings_with_database()
     configure_logging(settings)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RequestIds())
-    uvicorn.run(
-        create_app(settings),
-        host=host,
-        port=port,
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=20,
-    )
+    Server(create_app(settings), host=host, port=port).serve_forever()

@@ -115,6 +115,8 @@ JUDGED = {
 
 EVENTS = {"next": None, "next_after": 5, "results": [JUDGED]}
 
+STREAM = 'id: 3\nevent: turn_started\ndata: {"execution":42,"sequence":3,"kind":"turn_started", …}\n\n'
+
 ACCOUNT_EVENTS = {"next": None, "next_after": 7031, "results": [{**JUDGED, "position": 7031}]}
 
 ANSWERS: dict[str, dict[str, Any]] = {

@@ -29,6 +29,14 @@ ONCE = (
     "answered the same each time, with `Idempotent-Replayed: true`. A request that was refused leaves the key free."
 )
 
+HEADERS: dict[str, str] = {
+    "streams": "Last-Event-ID: The cursor that a stream is resumed from; wins over `after`. A stream is answered where "
+    "Accept names text/event-stream.",
+    "waits": "Prefer: `wait=N`: answer when the execution has ended, or after N seconds, at most 60.",
+    "tagged": "If-None-Match: The ETag of an earlier answer: 304 if nothing changed.",
+}
+"""What a handler's `opt` has: the header that it reads, and what for."""
+
 FIELD_ERROR: dict[str, Any] = {
     "type": "object",
     "properties": {

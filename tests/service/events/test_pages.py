@@ -20,11 +20,6 @@ def of(execution_id: int) -> str:
     return f"/api/agentic-executions/{execution_id}/events/"
 
 
-@pytest.fixture
-def teller(connection: psycopg.Connection[Any], world: World) -> Teller:
-    return Teller(connection, world)
-
-
 def test_events_of_an_execution_come_in_order_without_who_ran_it(client: Client, teller: Teller) -> None:
     execution_id = teller.accept()
     teller.tell(execution_id, "started", worker=3, epoch=1)
