@@ -19,6 +19,8 @@ from service.definitions.shop import (
     ReceiptLine,
     ShopProduct,
     UnknownProduct,
+    catalogue_currency,
+    catalogue_price,
     identity,
 )
 
@@ -96,14 +98,19 @@ class MemoryShop:
             raise UnknownProduct(unknown)
 
     def _product(self, known: Product) -> ShopProduct:
-        price, currency = known.details.get("price"), known.details.get("currency")
+        price, currency = (_text(known.details.get(name)) for name in ("price", "currency"))
         return ShopProduct(
             sku=known.sku,
             name=known.name,
             stock=self.stock.get(known.sku, 0),
-            price=None if price is None else str(price),
-            currency=currency,
+            price=catalogue_price(price),
+            currency=catalogue_currency(currency),
         )
+
+
+def _text(value: object) -> str | None:
+    """As the database's ->> has it, for the values that matter here."""
+    return None if value is None else str(value)
 
 
 def _papers(receipt: NewReceipt) -> set[tuple[str, ...]]:

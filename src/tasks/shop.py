@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -19,6 +18,8 @@ from service.definitions.shop import (
     Receipt,
     ShopProduct,
     UnknownProduct,
+    catalogue_currency,
+    catalogue_price,
     identity,
 )
 from service.executions import runtime
@@ -27,8 +28,6 @@ from tasks.journal import LostClaim
 from tasks.storable import clean, clean_text
 
 MOST_RESULTS = 100
-PRICE = re.compile(r"\d{1,12}(\.\d{1,4})?")
-CURRENCY = re.compile(r"[A-Z]{3}")
 
 R = TypeVar("R", Receipt, Order)
 
@@ -171,12 +170,10 @@ def _without_execution(row: Row) -> Row:
 
 
 def _product(row: Row) -> ShopProduct:
-    """A price or a currency in another form than the shop's is none."""
-    price, currency = row["price"], row["currency"]
     return ShopProduct(
         sku=row["sku"],
         name=row["name"],
         stock=row["stock"],
-        price=price if price and PRICE.fullmatch(price) else None,
-        currency=currency if currency and CURRENCY.fullmatch(currency) else None,
+        price=catalogue_price(row["price"]),
+        currency=catalogue_currency(row["currency"]),
     )

@@ -12,8 +12,8 @@ import pytest
 from tests.processes.breakpoints import Breakpoints
 from tests.processes.conftest import Start
 from tests.processes.workers import check_all_finished, unfinished, until
-from tests.tasks.definitions import test_invoice_scanning as invoice
-from tests.tasks.definitions import test_order_intake as order
+from tests.tasks.definitions import invoice_samples as invoice
+from tests.tasks.definitions import order_samples as order
 from tests.tasks.seed import Shop, add_product, open_shop
 
 pytestmark = pytest.mark.slow

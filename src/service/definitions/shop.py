@@ -6,6 +6,7 @@ Amounts of money are decimal strings such as "12.50", never floats.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +17,8 @@ from msgspec import Meta
 
 from service.definitions.tools import ToolFailed
 
-Money = Annotated[str, Meta(pattern=r"^-?\d{1,12}(\.\d{1,4})?$")]
+# Not \d, which takes the digits of every script.
+Money = Annotated[str, Meta(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,4})?$")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Sku = Annotated[str, Meta(min_length=1, max_length=200)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -144,6 +146,16 @@ class Shop(Protocol):
     async def order_like(self, order: NewOrder) -> Order | None:
         """The order of the same purchase order, whoever placed it; None for one without a reference."""
         ...
+
+
+def catalogue_price(text: str | None) -> Money | None:
+    """A price as the catalogue's details have it; None for what is none or is written otherwise."""
+    return text if text and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,4})?", text) else None
+
+
+def catalogue_currency(text: str | None) -> Currency | None:
+    """A currency likewise."""
+    return text if text and re.fullmatch(r"[A-Z]{3}", text) else None
 
 
 def identity(text: str) -> str:
