@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,7 @@ from service.events.controller import EventsController
 from service.events.hub import Hub
 from service.events.numbering import Numbering
 from service.executions.controller import ExecutionsController
+from service.executions.ending import watch_overdue
 from service.files.controller import FilesController
 from service.head_requests import HeadRequests
 from service.health.controller import HealthController
@@ -90,10 +92,13 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
     numbering: Numbering = app.state.numbering
     hub: Hub = app.state.hub
     await database.open()
+    overdue = asyncio.create_task(watch_overdue(database, notifier))
     try:
         yield
     finally:
         await hub.close()
+        overdue.cancel()
+        await asyncio.gather(overdue, return_exceptions=True)
         await notifier.close()
         await numbering.close()
         await database.close()

@@ -31,6 +31,8 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 EVENT_STREAM = "text/event-stream"
 START = "StartExecution"
+OF_ACCOUNTS = {START, "CancelExecution", "RerunExecution"}
+"""Writes that need no admin."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
             "200": answered,
             "204": {"description": "Of a stream: the execution has ended and was told to its end."},
         }
+    if operation.handler.opt.get("may_be_under_way"):
+        return {"200": answered, "202": {**answered, "description": "It is under way."}}
     return {str(status): answered}
 
 
@@ -196,7 +200,7 @@ def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
     guards = operation.handler.guards or []
     has_body = operation.body is not None or operation.name == START
     is_refused = operation.handler.opt.get("always_refused", False)
-    is_write = operation.method in ("POST", "PATCH", "DELETE") and operation.name != START and not is_refused
+    is_write = operation.method in ("POST", "PATCH", "DELETE") and operation.name not in OF_ACCOUNTS and not is_refused
     statuses = {
         400: has_body or is_refused or any(_query_parameters(operation)),
         401: not operation.is_open,

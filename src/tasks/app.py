@@ -88,6 +88,7 @@ class ExecutionsApp(App):
         lifetime = Lifetime(self.settings, registry, description, worker)
         self._patient.worker = worker
         worker.registered, worker.on_stop = lifetime.registered, lifetime.told_to_stop
+        worker.on_cancel = lifetime.cancel_asked.set
         worker.offers = list(description.offers)
         self.run_ticket = lambda: run_ticket(lifetime)
         threads = _author_threads(worker.concurrency)

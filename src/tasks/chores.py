@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 1.0
+CANCEL_POLL_SECONDS = 0.5
 NUMBERING_POLL_SECONDS = 1.0
 BLOBS_SECONDS = 60.0
 FORGET_SECONDS = 5.0
@@ -33,17 +34,21 @@ FAILURES = (Unavailable, psycopg.Error)  # none of these loops may end
 
 async def reconcile(lifetime: Lifetime) -> None:
     """Give back what the database believes this worker to hold and it does not know of: the reply to a claim or a
-    fetch was lost. At the second look, because the first may fall between a commit and its reply."""
+    fetch was lost. Stop what it runs and does not hold any more: others ended it. At the second look, because the
+    first may fall between a commit and its reply."""
     unknown_claims: set[Claim] = set()
+    lost_claims: set[Claim] = set()
     unknown_jobs: set[int] = set()
     while True:
         await asyncio.sleep(RECONCILE_SECONDS)
         identity = lifetime.identity
         if identity is None:
             continue
+        held = set(lifetime.held)
         try:
             async with lifetime.database.connection() as connection:
-                claims = await runtime.claims_of(connection, identity.worker_id) - lifetime.held.keys()
+                known = await runtime.claims_of(connection, identity.worker_id)
+                claims, lost = known - lifetime.held.keys(), held - known
                 jobs = await workers.jobs_of(connection, identity.queue_worker_id) - lifetime.queue.job_ids()
                 for claim in claims & unknown_claims:
                     log.warning("giving back an unknown claim", extra={"execution_id": claim.execution_id})
@@ -54,7 +59,32 @@ async def reconcile(lifetime: Lifetime) -> None:
         except FAILURES as error:
             _note(error)
             continue
-        unknown_claims, unknown_jobs = claims, jobs
+        for claim in lost & lost_claims & lifetime.held.keys():
+            lifetime.held[claim].lose()
+        unknown_claims, lost_claims, unknown_jobs = claims, lost, jobs
+
+
+async def stop_cancelled(lifetime: Lifetime) -> None:
+    """Stop the runs of this worker that are to be cancelled: as soon as it hears of one, else at the next look."""
+    while True:
+        try:
+            async with asyncio.timeout(CANCEL_POLL_SECONDS):
+                await lifetime.cancel_asked.wait()
+        except TimeoutError:
+            pass
+        lifetime.cancel_asked.clear()
+        identity = lifetime.identity
+        if identity is None or not lifetime.held:
+            continue
+        try:
+            async with lifetime.database.connection() as connection:
+                asked = await runtime.asked_to_cancel(connection, identity.worker_id)
+        except FAILURES as error:
+            _note(error)
+            await asyncio.sleep(CANCEL_POLL_SECONDS)
+            continue
+        for claim in asked & lifetime.held.keys():
+            lifetime.held[claim].cancel()
 
 
 async def number_events(lifetime: Lifetime) -> None:

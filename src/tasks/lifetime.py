@@ -15,7 +15,7 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.workers.store import Identity, WorkerDescription
 from tasks.attached_files import FileTexts
-from tasks.chores import forget_keys, number_events, reconcile, sweep_blobs
+from tasks.chores import forget_keys, number_events, reconcile, stop_cancelled, sweep_blobs
 from tasks.lease import Lease
 from tasks.llm.models import Models
 from tasks.run_execution import Held
@@ -51,6 +51,7 @@ class Lifetime:
         self.is_stopping = False
         self.identity: Identity | None = None
         self.held: dict[Claim, Held] = {}
+        self.cancel_asked = asyncio.Event()
         self._identified = asyncio.Event()
         self._lease = Lease(
             settings.direct_url, description, lease_seconds=settings.lease_seconds, on_identity=self._identify
@@ -65,6 +66,7 @@ class Lifetime:
         for name, coroutine in (
             ("sweep", sweeper.run()),
             ("reconcile", reconcile(self)),
+            ("stop cancelled", stop_cancelled(self)),
             ("number events", number_events(self)),
             ("sweep blobs", sweep_blobs(self)),
             ("forget keys", forget_keys(self)),
@@ -106,6 +108,8 @@ class Lifetime:
             self.notifier.ticket_added()
         if swept.events_added:
             self.events_added.set()
+        if swept.overdue:
+            log.info("overdue executions ended", extra={"ended": swept.overdue})
         if swept.returned or swept.ended:
             log.warning("executions of dead workers", extra={"returned": swept.returned, "ended": swept.ended})
 

@@ -18,7 +18,7 @@ from procrastinate.app import App
 from psycopg_pool import PoolTimeout
 
 from service.poolers import is_pooled_async
-from service.queue import QUEUE, TASK
+from service.queue import CANCEL_REQUESTED, QUEUE, TASK
 from service.workers.store import Identity
 from tasks.outage import pauses
 
@@ -131,6 +131,13 @@ class PatientJobManager(manager.JobManager):
         self, *, on_notification: manager.NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:
         """Listens again whenever listening ends; where LISTEN cannot work, polling does it all."""
+
+        async def tell(*, channel: str, notification: jobs.Notification) -> None:
+            if str(notification["type"]) == CANCEL_REQUESTED:
+                self.worker.on_cancel()
+            else:
+                await on_notification(channel=channel, notification=notification)
+
         attempt = 0
         while True:
             began = time.monotonic()
@@ -138,7 +145,7 @@ class PatientJobManager(manager.JobManager):
                 if await self._is_pooled():
                     log.info("not listening through a pooler; polling alone finds tickets")
                     await asyncio.Event().wait()
-                await super().listen_for_jobs(on_notification=on_notification, queues=queues)
+                await super().listen_for_jobs(on_notification=tell, queues=queues)
             except (exceptions.ConnectorException, *OUTAGES) as error:
                 log.info("not listening: %s", str(error.__cause__ or error).strip().splitlines()[:1])
             attempt = 0 if time.monotonic() - began > 1 else attempt + 1
@@ -165,10 +172,12 @@ class PatientJobManager(manager.JobManager):
 
 
 class QueueWorker(worker.Worker):
-    """The stock worker over PatientJobManager. `on_stop` is called once, when told to stop."""
+    """The stock worker over PatientJobManager. `on_stop` is called once, when told to stop; `on_cancel` when somewhere
+    a run is to be cancelled."""
 
     registered: Callable[[], Awaitable[Identity]]
     on_stop: Callable[[], None]
+    on_cancel: Callable[[], None]
     offers: list[str]
 
     def __init__(self, app: App, **options: Any) -> None:

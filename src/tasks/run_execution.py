@@ -40,15 +40,36 @@ GIVE_BACK_SECONDS = 4.0
 
 @dataclass
 class Held:
-    """A run in this process. `is_lost`: the worker was taken for dead, so the execution is somebody else's."""
+    """A run in this process. `is_lost`: the execution is somebody else's, or final; `is_cancelled`: its caller wants it
+    no more. Its task is cancelled in both cases, which closes its connection to the model and ends its tools."""
 
     task: asyncio.Task[object]
     is_lost: bool = False
+    is_cancelled: bool = False
+    _is_ending: bool = False
+    _cancels: int = 0
 
     def lose(self) -> None:
         """End the run; it writes nothing more."""
         self.is_lost = True
-        self.task.cancel()
+        self._stop()
+
+    def cancel(self) -> None:
+        """End the run as cancelled. To be repeated: author code may have swallowed it the first time."""
+        self.is_cancelled = True
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._is_ending:
+            self._cancels += 1
+            self.task.cancel()
+
+    def settle(self) -> bool:
+        """Take the cancellation back, for what is left to do. False where the task was also cancelled by a stop."""
+        self._is_ending = True
+        for _ in range(self._cancels):
+            self.task.uncancel()
+        return self.task.cancelling() == 0
 
 
 async def run_ticket(lifetime: Lifetime) -> None:
@@ -88,6 +109,24 @@ async def _hold(lifetime: Lifetime, claim: Claim, held: Held) -> None:
     about = {"execution_id": claim.execution_id, "epoch": claim.epoch}
     log.info("execution claimed", extra=about)
     try:
+        await _work(lifetime, claim, about)
+    except asyncio.CancelledError:
+        if not (held.is_lost or held.is_cancelled):
+            await _give_back(lifetime, claim)
+            log.info("execution given back", extra=about)
+            raise
+        goes_on = held.settle()
+        if held.is_lost:
+            log.warning("claim lost; its run is stopped", extra=about)
+        else:
+            await _end_cancelled(lifetime, claim)
+            log.info("execution cancelled", extra=about)
+        if not goes_on:
+            raise
+
+
+async def _work(lifetime: Lifetime, claim: Claim, about: dict[str, int]) -> None:
+    try:
         await _end(lifetime, claim, await _outcome(lifetime, claim))
         log.info("execution ended", extra=about)
     except ProviderAway as away:
@@ -99,14 +138,6 @@ async def _hold(lifetime: Lifetime, claim: Claim, held: Held) -> None:
         log.info("execution given back", extra=about)
     except LostClaim:
         log.warning("claim lost; nothing more is written", extra=about)
-    except asyncio.CancelledError:
-        if held.is_lost:
-            held.task.uncancel()
-            log.warning("claim lost with the worker's identity", extra=about)
-            return
-        await _give_back(lifetime, claim)
-        log.info("execution given back", extra=about)
-        raise
 
 
 async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
@@ -209,12 +240,26 @@ async def _record(lifetime: Lifetime, claim: Claim, outcome: Outcome) -> None:
     async def record(connection: Connection) -> Ended:
         return await runtime.record_outcome(connection, claim, outcome)
 
-    ended = await outlast(lifetime.database, record)
-    if not ended.is_recorded:
+    if not _told(lifetime, await outlast(lifetime.database, record)):
         raise LostClaim
-    lifetime.events_added.set()
+
+
+async def _end_cancelled(lifetime: Lifetime, claim: Claim) -> None:
+    """Unless its outcome was recorded first."""
+
+    async def end(connection: Connection) -> Ended:
+        return await runtime.end_cancelled(connection, claim)
+
+    _told(lifetime, await outlast(lifetime.database, end))
+
+
+def _told(lifetime: Lifetime, ended: Ended) -> bool:
+    """Whether it is recorded; then those who wait for events and tickets are told."""
+    if ended.is_recorded:
+        lifetime.events_added.set()
     if ended.ticket_added:
         lifetime.notifier.ticket_added()
+    return ended.is_recorded
 
 
 async def _give_back(lifetime: Lifetime, claim: Claim) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from service.executions.ending import ASK
 from tests.processes.conftest import Start
-from tests.processes.workers import calls, check_all_finished, phases, unfinished, until
+from tests.processes.workers import calls, check_all_finished, check_records, phases, unfinished, until
 from tests.tasks.seed import Shop
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,20 @@ def test_worker_whose_grace_is_over_gives_back_what_still_runs(
     assert phases(connection) == {"ready": 1}
     assert connection.execute("SELECT status FROM procrastinate_jobs").fetchall() == [("todo",)]
     assert connection.execute("SELECT losses FROM execution_runtime").fetchone() == (0,)
+
+
+def test_run_cancelled_while_its_worker_drains_ends_and_lets_the_worker_go(
+    shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
+) -> None:
+    worker = start("draining", "--shutdown-graceful-timeout", "60")
+    execution_id = shop.accept("steps", {"log": str(calls_log), "model_seconds": 600})
+    until(lambda: calls(calls_log, "asked"))
+    worker.signal(signal.SIGTERM)
+    connection.execute(ASK, {"execution_id": execution_id, "account_id": shop.account_id})
+    assert worker.process.wait(20) == 0
+    assert not unfinished(connection)
+    assert connection.execute("SELECT failure_code FROM executions").fetchone() == ("cancelled",)
+    check_records(connection)
 
 
 def test_worker_told_to_stop_leaves_a_tool_that_hangs_in_a_thread(

@@ -12,11 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from procrastinate import jobs, manager, worker
+from procrastinate import PsycopgConnector, jobs, manager, worker
 from procrastinate.app import App
 from procrastinate.exceptions import ConnectorException
+from psycopg import AsyncConnection
 
-from service.queue import QUEUE, TASK
+from service.queue import CANCELS, CHANNEL, NOTIFICATION, QUEUE, TASK
 from service.settings import Settings
 from tasks.app import ExecutionsApp, app
 from tasks.queue_worker import PatientJobManager, QueueWorker, WakeUp
@@ -65,6 +66,37 @@ def test_worker_with_a_definition_that_does_not_load_exits_with_2_naming_the_pac
     assert ended.returncode == 2
     assert "broken-package" in ended.stderr
     assert "no good" in ended.stderr
+
+
+def test_worker_hears_of_cancels_and_of_tickets_over_one_connection(database_url: str) -> None:
+    async def listen() -> set[str]:
+        heard: set[str] = set()
+        everything = asyncio.Event()
+
+        def hear(what: str) -> None:
+            heard.add(what)
+            if len(heard) == 2:
+                everything.set()
+
+        async def on_ticket(*, channel: str, notification: jobs.Notification) -> None:
+            hear(notification["type"])
+
+        connector = PsycopgConnector(conninfo=database_url, min_size=1)
+        async with App(connector=connector).open_async() as opened:
+            patient = PatientJobManager(connector)
+            patient.worker = QueueWorker(opened)
+            patient.worker.on_cancel = lambda: hear("cancel")
+            listening = asyncio.ensure_future(patient.listen_for_jobs(on_notification=on_ticket, queues=[QUEUE]))
+            async with asyncio.timeout(20), await AsyncConnection.connect(database_url, autocommit=True) as connection:
+                while not everything.is_set():  # nothing tells when it listens
+                    for payload in (CANCELS, NOTIFICATION):
+                        await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, payload))
+                    await asyncio.sleep(0.02)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        return heard
+
+    assert asyncio.run(listen()) == {"cancel", "job_inserted"}
 
 
 def test_worker_loads_neither_the_web_framework_nor_model_clients() -> None:

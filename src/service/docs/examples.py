@@ -49,7 +49,7 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "external_id": "import-31",
         "metadata": {"shop": "7"},
     }
-    scheduled = {"deadline": None, "start_after": None, "priority": 0}
+    scheduled = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None}
     return {**shown, **added, **spent, **scheduled, **(changed or {})}
 
 
@@ -98,6 +98,18 @@ FAILED = PICKED_UP | {
     "exit_reason": "rejected",
 }
 
+CANCELLED = {
+    "status": "failed",
+    "failure_code": "cancelled",
+    "failure_explanation": "The execution was cancelled.",
+    "finished_at": "2025-04-10T14:00:01.250001Z",
+    "duration_seconds": 1.250001,
+    "retryable": True,
+    "usage": {**USAGE, "input_tokens": 0, "cached_tokens": 0, "output_tokens": 0, "seconds": 0.0, "calls": 0},
+    "exit_reason": "cancelled",
+    "cancel_requested_at": "2025-04-10T14:00:01.250001Z",
+}
+
 PAGE = {
     "count": 1,
     "next": None,
@@ -125,6 +137,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "in_progress": execution(PICKED_UP),
         "finished": execution(FINISHED),
         "failed": execution(FAILED),
+    },
+    "CancelExecution": {
+        "cancelled": execution(CANCELLED),
+        "stopping": execution(PICKED_UP | {"cancel_requested_at": "2025-04-10T14:00:01.250001Z"}),
     },
     "ListExecutions": {"page": PAGE},
     "ListExecutionEvents": {"page": EVENTS},

@@ -21,7 +21,8 @@ from service.definitions.limits import Limits, lowered
 from service.definitions.registry import Registry
 from service.definitions.schema import decode
 from service.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound, Unavailable
-from service.executions import models, store
+from service.executions import ending, models, store
+from service.executions.lifecycle import Status
 from service.executions.models import Labels
 from service.executions.schedule import Schedule, read_schedule
 from service.files import actions as files
@@ -207,6 +208,24 @@ async def get(database: Database, principal: Principal, execution_id: int) -> Ro
         row = await store.get(connection, None if principal.is_admin else principal.account_id, execution_id)
     if row is None:
         raise NotFound
+    return row
+
+
+async def cancel(database: Database, notifier: Notifier, principal: Principal, execution_id: int) -> Row:
+    """The execution after it was asked to end: final at once where no worker had it, and unchanged where it was final.
+
+    Raises NotFound if it is absent or another account's. Safe to repeat.
+    """
+    account_id = None if principal.is_admin else principal.account_id
+    async with database.transaction() as connection:
+        await ending.ask_to_cancel(connection, account_id, execution_id)
+        row = await store.get(connection, account_id, execution_id)
+    if row is None:
+        raise NotFound
+    if Status(row["status"]).is_final:
+        notifier.events_added()
+    else:
+        notifier.cancel_asked()
     return row
 
 

@@ -18,6 +18,7 @@ from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
 from service.executions import actions, batch, models, store
 from service.executions.filters import Filters, read_filters
+from service.executions.lifecycle import Status
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.idempotency.actions import HEADER, Answer, read_key
@@ -127,6 +128,21 @@ class ExecutionsController(Controller):
     async def get_execution(self, request: AccountRequest, database: Database, execution_id: Id) -> models.Execution:
         """Poll it until `status` is finished or failed."""
         return models.execution(await actions.get(database, request.user, execution_id))
+
+    @post(
+        "/api/agentic-executions/{execution_id:int}/cancel/",
+        operation_id="CancelExecution",
+        summary="Cancel an execution",
+        status_code=200,
+        opt={"may_be_under_way": True},
+    )
+    async def cancel(
+        self, request: AccountRequest, database: Database, notifier: Notifier, execution_id: Id
+    ) -> Response[models.Execution]:
+        """200 with the execution once it is final: at once, as cancelled, where no worker has it, and as it ended where
+        it had ended before. 202 while its worker is stopping it, which takes two seconds at most; then poll it."""
+        row = await actions.cancel(database, notifier, request.user, execution_id)
+        return Response(models.execution(row), status_code=200 if Status(row["status"]).is_final else 202)
 
     @get(
         "/api/agentic-executions/",

@@ -67,6 +67,7 @@ class ListedExecution(GuideFields, kw_only=True):
     deadline: str | None
     start_after: str | None
     priority: int
+    cancel_requested_at: str | None
 
 
 class Execution(GuideFields, kw_only=True):
@@ -87,6 +88,7 @@ class Execution(GuideFields, kw_only=True):
     deadline: str | None
     start_after: str | None
     priority: int
+    cancel_requested_at: str | None
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +176,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "deadline": optional_ts(row["deadline"]),
         "start_after": optional_ts(row["start_after"]),
         "priority": row["priority"],
+        "cancel_requested_at": optional_ts(row["cancel_requested_at"]),
     }
 
 

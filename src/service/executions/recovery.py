@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.database import Connection
-from service.definitions.failures import EXIT_REASONS, MEANINGS, FailureCode
-from service.executions.lifecycle import Status, sources
-from service.executions.runtime import USAGE
+from service.definitions.failures import FailureCode
+from service.executions import ending
 from service.queue import TICKET
 
 # A sweeper that is stopped within its transaction must not keep the others from sweeping: the server ends it.
@@ -20,7 +19,7 @@ RETURN_LOST = f"""
 WITH lost AS (
   UPDATE execution_runtime
      SET phase = 'ready', ready_since = now(), epoch = epoch + 1, losses = losses + 1, next_event = next_event + 1
-   WHERE phase = 'running' AND worker_id IS NULL AND losses + 1 < %(max_losses)s
+   WHERE phase = 'running' AND worker_id IS NULL AND losses + 1 < %(max_losses)s AND cancel_asked_at IS NULL
   RETURNING execution_id, account_id, next_event - 1 AS seq, losses),
 event AS (
   INSERT INTO events (execution_id, seq, account_id, kind, data)
@@ -58,32 +57,24 @@ SELECT execution_id, definition FROM execution_runtime r
  ORDER BY execution_id LIMIT 100 FOR UPDATE SKIP LOCKED
 """
 
-FAIL = f"""
-WITH ended AS (
-  DELETE FROM execution_runtime r USING executions e
-   WHERE r.execution_id = %(execution_id)s AND e.id = r.execution_id AND e.status = ANY (%(sources)s)
-  RETURNING r.execution_id, r.account_id, r.next_event AS seq),
-execution AS (
-  UPDATE executions e
-     SET status = 'failed', failure_code = %(code)s, failure_explanation = %(explanation)s,
-         retryable = %(retryable)s, finished_at = now(),
-         cycles = (SELECT coalesce(max(cycle), 0) FROM verdicts v WHERE v.execution_id = e.id),
-         exit_reason = %(exit_reason)s,
-         {USAGE}
-    FROM ended WHERE e.id = ended.execution_id)
-INSERT INTO events (execution_id, seq, account_id, kind, data)
-SELECT execution_id, seq, account_id, 'failed', jsonb_build_object('code', %(code)s::text) FROM ended
-"""  # noqa: S608 - a constant
+FAIL = ending.failing("""
+SELECT execution_id, %(code)s AS code, %(explanation)s AS explanation
+  FROM execution_runtime WHERE execution_id = %(execution_id)s FOR UPDATE
+""")
 
 TOP_UP = "SELECT top_up_ticket() AS ticket_added"
 
 
 @dataclass
 class Swept:
-    """What one sweep did: executions returned from dead workers, ended, woken; whether tickets were added."""
+    """What one sweep did: executions returned from dead workers, ended, woken; whether tickets were added.
+
+    `overdue` were ended because a deadline had passed, or because a cancel was not carried out by their worker.
+    """
 
     returned: int = 0
     ended: int = 0
+    overdue: int = 0
     woken: int = 0
     topped_up: bool = False
 
@@ -93,7 +84,7 @@ class Swept:
 
     @property
     def events_added(self) -> bool:
-        return bool(self.returned or self.ended)
+        return bool(self.returned or self.ended or self.overdue)
 
 
 async def lock(connection: Connection, *, idle_seconds: float) -> bool:
@@ -105,6 +96,8 @@ async def lock(connection: Connection, *, idle_seconds: float) -> bool:
 async def sweep(connection: Connection, *, max_losses: int, unavailable_seconds: float) -> Swept:
     """Return what dead workers held, wake what is due, end what cannot go on. Call it under `lock`."""
     swept = Swept()
+    overdue = await ending.end_overdue(connection)
+    swept.overdue, swept.topped_up = overdue.ended, overdue.ticket_added
     swept.ended += await _end_lost(connection, max_losses=max_losses)
     cursor = await connection.execute(RETURN_LOST, {"max_losses": max_losses})
     swept.returned = len(await cursor.fetchall())
@@ -112,7 +105,7 @@ async def sweep(connection: Connection, *, max_losses: int, unavailable_seconds:
     swept.woken = len(await cursor.fetchall())
     swept.ended += await _end_unavailable(connection, seconds=unavailable_seconds)
     row = await (await connection.execute(TOP_UP)).fetchone()
-    swept.topped_up = row is not None and bool(row["ticket_added"])
+    swept.topped_up = swept.topped_up or (row is not None and bool(row["ticket_added"]))
     return swept
 
 
@@ -145,12 +138,5 @@ async def _end_unavailable(connection: Connection, *, seconds: float) -> int:
 
 
 async def _fail(connection: Connection, execution_id: int, code: FailureCode, explanation: str) -> None:
-    values = {
-        "execution_id": execution_id,
-        "code": code.value,
-        "explanation": explanation,
-        "retryable": MEANINGS[code][1],
-        "exit_reason": EXIT_REASONS[code].value,
-        "sources": list(sources(Status.FAILED)),
-    }
-    await connection.execute(FAIL, values)
+    values = {"execution_id": execution_id, "code": code.value, "explanation": explanation}
+    await ending.fail(connection, FAIL, values)

@@ -15,6 +15,8 @@ from psycopg.types.json import Jsonb
 
 from service.database import Connection
 from service.definitions.failures import ExitReason, Failed, Finished, Outcome
+from service.executions import ending
+from service.executions.ending import USAGE
 from service.executions.lifecycle import Status, sources
 from service.queue import TICKET
 
@@ -38,6 +40,7 @@ WITH released AS (
          resume_at = now() + make_interval(secs => %(resume_in)s), ready_since = now(),
          worker_id = NULL, epoch = epoch + 1, next_event = next_event + 1
    WHERE execution_id = %(execution_id)s AND worker_id = %(worker_id)s AND epoch = %(epoch)s AND phase = 'running'
+     AND cancel_asked_at IS NULL
   RETURNING execution_id, account_id, next_event - 1 AS seq, phase, resume_at),
 event AS (
   INSERT INTO events (execution_id, seq, account_id, kind, data)
@@ -46,12 +49,6 @@ event AS (
            to_char(resume_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))) FROM released)
 SELECT CASE WHEN phase = 'ready' THEN {TICKET} END AS ticket FROM released
 """  # noqa: S608 - a constant
-
-USAGE = """
-(input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated) = (
-  SELECT input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated FROM usage_of(e.id))
-"""
-"""What ends an execution sets: everything that was spent on it."""
 
 # The row's end is the fence; the guard on status keeps to the lifecycle.
 END = f"""
@@ -77,6 +74,12 @@ SELECT FROM events
  WHERE execution_id = %(execution_id)s AND kind IN ('finished', 'failed')
    AND data ->> 'worker' = %(worker_id)s::text AND data ->> 'epoch' = %(epoch)s::text
  LIMIT 1
+"""
+
+ASKED_TO_CANCEL = """
+SELECT execution_id, epoch FROM execution_runtime
+ WHERE phase = 'running' AND worker_id = %(worker_id)s AND cancel_asked_at IS NOT NULL
+ ORDER BY execution_id LIMIT 1000
 """
 
 CLAIMS_OF = """
@@ -161,9 +164,19 @@ async def hold(connection: Connection, held: Claim) -> bool:
 
 
 async def release(connection: Connection, held: Claim, *, resume_in_seconds: float | None = None) -> bool:
-    """Give the execution back: ready at once, with a ticket, or waiting until it is time. False: it was not ours."""
+    """Give the execution back: ready at once, with a ticket, or waiting until it is time. False: it was not ours.
+
+    One that is to be cancelled is ended instead: it must not start again.
+    """
     cursor = await connection.execute(RELEASE, {**held.parameters, "resume_in": resume_in_seconds})
-    return await cursor.fetchone() is not None
+    return await cursor.fetchone() is not None or (await end_cancelled(connection, held)).is_recorded
+
+
+async def end_cancelled(connection: Connection, held: Claim) -> Ended:
+    """End an execution that is to be cancelled, with everything spent on it. Not recorded: it was not ours any more,
+    perhaps because an outcome came first, or nobody asked."""
+    failures = await ending.fail(connection, ending.END_CLAIMED, held.parameters)
+    return Ended(is_recorded=failures.ended == 1, ticket_added=failures.ticket_added)
 
 
 async def record_outcome(connection: Connection, held: Claim, outcome: Outcome) -> Ended:
@@ -179,8 +192,16 @@ async def record_outcome(connection: Connection, held: Claim, outcome: Outcome) 
 
 async def claims_of(connection: Connection, worker_id: int) -> set[Claim]:
     """The executions that the database believes this worker to run."""
-    cursor = await connection.execute(CLAIMS_OF, {"worker_id": worker_id})
-    rows = await cursor.fetchall()
+    return await _claims(connection, CLAIMS_OF, worker_id)
+
+
+async def asked_to_cancel(connection: Connection, worker_id: int) -> set[Claim]:
+    """Those of them that are to be cancelled."""
+    return await _claims(connection, ASKED_TO_CANCEL, worker_id)
+
+
+async def _claims(connection: Connection, statement: str, worker_id: int) -> set[Claim]:
+    rows = await (await connection.execute(statement, {"worker_id": worker_id})).fetchall()
     return {Claim(execution_id=row["execution_id"], worker_id=worker_id, epoch=row["epoch"]) for row in rows}
 
 

@@ -18,7 +18,8 @@ COLUMNS = (
     " input::text, result::text, failure_code, failure_explanation, retryable, cycles,"
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
-    " external_id, metadata, deadline, start_after, priority"
+    " external_id, metadata, deadline, start_after, priority,"
+    " cancel_requested_at"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"
