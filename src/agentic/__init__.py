@@ -13,6 +13,8 @@ from service.definitions.context import (
     RunContext,
     ToolCall,
     ToolContext,
+    Web,
+    WebPage,
     as_data,
 )
 from service.definitions.definition import Definition, Example, Input, Item, Offer, Proposal, Step
@@ -81,6 +83,8 @@ __all__ = [
     "ToolFailed",
     "UnknownProduct",
     "Verdict",
+    "Web",
+    "WebPage",
     "as_data",
     "play",
     "play_async",

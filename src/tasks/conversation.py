@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -105,6 +105,10 @@ class Conversation:
     def shown(self) -> tuple[FileReference, ...]:
         """The files that the model is shown themselves."""
         return attachments.shown(self.context.files, self._model.profile)
+
+    def begin(self, given: Any) -> None:
+        """Take the input that the run works for; to be called once, before anything else."""
+        self.context = self._toolbox.context = replace(self.context, input=given)
 
     def resume(self, turns: Sequence[TurnRecord]) -> None:
         """Take over what an earlier worker journalled; to be called once, before the first answer."""

@@ -14,6 +14,8 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import Any, TypedDict
 
 _WIDE_MARKS = {
@@ -35,6 +37,21 @@ _LEGACY_ENCODINGS = [
 ]
 # Signs inside words: what Polish ą, ł, ż, Ł, Ą and Czech ľ look like when read as Windows Western.
 _NOT_WESTERN = re.compile("[^\\W\\d_][¹³¿£¥¾]|[³¿£][^\\W\\d_]")
+_HTML_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"'\s]*([\w-]{2,40})", re.IGNORECASE)
+_HTML_HEAD_BYTES = 4096
+_SPACE = re.compile(r"\s+")
+_SILENT = frozenset({"script", "style", "noscript", "template", "svg", "math", "object", "iframe", "title"})
+_BLOCKS = frozenset(
+    {"address", "article", "aside", "blockquote", "body", "br", "caption", "dd", "details", "dialog", "div", "dl", "dt"}
+    | {"fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li"}
+    | {"main", "nav", "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul"}
+)
+_TOLD_METAS = ("description", "og:title", "product:")
+_MACHINE_DATA = "application/ld+json"
+_LEFT_OUT_OF_PRODUCTS = frozenset({"review", "reviews", "isRelatedTo", "isSimilarTo", "@context"})
+PRODUCT_DATA = "Product data that the page carries for machines:"
+"""The line above a page's schema.org products, one of them a line."""
+
 # A cut goes to the last line end, if that loses at most this share of the text.
 _LINE_CUT_SHARE = 0.1
 
@@ -69,7 +86,13 @@ def _answer(content_type: str, data: bytes, limits: Limits) -> Answer:
     signal.alarm(int(limits["seconds"]) + 2)
     if not data:
         return {"problem": "empty"}
-    answer = _read_pdf(data, limits) if content_type == "application/pdf" else _read_text(data)
+    kind, _, parameters = content_type.partition(";")
+    if kind == "application/pdf":
+        answer = _read_pdf(data, limits)
+    elif kind in ("text/html", "application/xhtml+xml"):
+        answer = _read_html(data, parameters)
+    else:
+        answer = _read_text(data)
     if "text" in answer:
         answer["characters"] = len(answer["text"])
         answer["text"] = _cut(answer["text"], limits["max_characters"])
@@ -135,6 +158,103 @@ def _read_pages(document: Any, page_count: int, limits: Limits) -> tuple[list[st
 def _read_text(data: bytes) -> Answer:
     text = _clean(_decode(data)).strip()
     return {"text": text} if text else {"problem": "empty"}
+
+
+def _read_html(data: bytes, parameters: str) -> Answer:
+    """A page as somebody reads it, after what it says of itself for machines: a cut takes the page's end."""
+    page = _Page()
+    page.feed(_decode_html(data, parameters))
+    page.close()
+    products = [json.dumps(product, ensure_ascii=False) for script in page.scripts for product in _products(script)]
+    parts = [f"Title: {page.title.strip()}" if page.title.strip() else "", *page.metas]
+    parts += ["\n".join([PRODUCT_DATA, *dict.fromkeys(products)])] if products else []
+    text = _clean("\n\n".join(part for part in (*parts, page.text()) if part)).strip()
+    return {"text": text} if text else {"problem": "empty"}
+
+
+class _Page(HTMLParser):
+    """The words of a page in their order; its title, what its head says of a product, its blocks of machine data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title = ""
+        self.metas: list[str] = []
+        self.scripts: list[str] = []
+        self._words: list[str] = []
+        self._silent: list[str] = []
+        self._is_machine_data = False
+
+    def text(self) -> str:
+        """What is shown, a block a line, without empty lines."""
+        lines = (_SPACE.sub(" ", line).strip(" |") for line in "".join(self._words).split("\n"))
+        return "\n".join(line for line in lines if line)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in _SILENT:
+            self._silent.append(tag)
+            self._is_machine_data = tag == "script" and given.get("type", "").strip().lower() == _MACHINE_DATA
+            self.scripts += [""] if self._is_machine_data else []
+        elif tag == "meta" and "itemprop" not in given:
+            self._told(given.get("name") or given.get("property") or "", given.get("content", ""))
+        elif given.get("itemprop") and given.get("content"):
+            self._words.append(f"\n{given['itemprop']}: {given['content']}\n")
+        self._separate(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._silent:
+            del self._silent[self._silent.index(tag) :]
+            self._is_machine_data = False
+        self._separate(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._is_machine_data:
+            self.scripts[-1] += data
+        elif self._silent[-1:] == ["title"]:
+            self.title = self.title or _SPACE.sub(" ", data)
+        elif not self._silent:
+            self._words.append(_SPACE.sub(" ", data))
+
+    def _told(self, name: str, content: str) -> None:
+        if content.strip() and name.lower().startswith(_TOLD_METAS):
+            self.metas.append(f"{name}: {_SPACE.sub(' ', content).strip()}")
+
+    def _separate(self, tag: str) -> None:
+        if tag in _BLOCKS:
+            self._words.append("\n")
+        elif tag in ("td", "th"):
+            self._words.append(" | ")
+
+
+def _products(script: str) -> Iterator[dict[str, Any]]:
+    """The schema.org products in a block of JSON-LD, outermost ones first; none where it is no JSON."""
+    try:
+        waiting = [json.loads(script)]
+    except (ValueError, RecursionError):
+        return
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            types = part.get("@type")
+            if any("Product" in str(name) for name in (types if isinstance(types, list) else [types])):
+                yield {key: value for key, value in part.items() if key not in _LEFT_OUT_OF_PRODUCTS}
+            else:
+                waiting += part.values()
+
+
+def _decode_html(data: bytes, parameters: str) -> str:
+    """By its mark, else by the charset that the server, else the page itself, names."""
+    told = re.search(r"charset=[\"'\s]*([\w-]+)", parameters, re.IGNORECASE)
+    written = _HTML_CHARSET.search(data[:_HTML_HEAD_BYTES])
+    name = told[1] if told else written[1].decode() if written else ""
+    if name and not data.startswith(tuple(_WIDE_MARKS)):
+        try:
+            return data.decode(_WESTERN if name.lower() in ("iso-8859-1", "latin1") else name, errors="replace")
+        except LookupError:
+            pass
+    return _decode(data)
 
 
 def _decode(data: bytes) -> str:

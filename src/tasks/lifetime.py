@@ -20,6 +20,7 @@ from tasks.lease import Lease
 from tasks.llm.models import Models
 from tasks.run_execution import Held
 from tasks.sweep import Sweeper
+from tasks.web_pages import WebPages
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Lifetime:
         self.events_added = asyncio.Event()
         self.notifier = Notifier(self.database, on_events=self.events_added.set)
         self.files = FileTexts(settings, self.database)
+        self.web = WebPages(settings)
         self.models = Models(settings, self.files.bytes_of)
         self.is_stopping = False
         self.identity: Identity | None = None
@@ -81,6 +83,7 @@ class Lifetime:
         await self._lease.end()
         await self.notifier.close()
         await self.models.close()
+        await self.web.close()
         await self.database.close()
 
     async def registered(self) -> Identity:

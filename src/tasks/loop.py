@@ -37,6 +37,7 @@ async def run(definition: Definition[I, O], input: object, conversation: Convers
     except Undecodable as error:
         explanation = f"The stored input does not fit {definition.reference} any more: {error}."
         return Failed(FailureCode.RUNTIME_ERROR, tidy(explanation))
+    conversation.begin(typed)
     conversation.resume(record.turns)
     course = _Course(definition, typed, conversation, record)
     try:

@@ -223,6 +223,7 @@ async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) ->
         files=await lifetime.files.of_conversation(loaded.conversation_id),
         execution_id=claim.execution_id,
         deadline=loaded.deadline,
+        web=lifetime.web.of_run(),
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall
+from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall, WebPage
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import Outcome
 from service.definitions.schema import decode, jsonable
 from service.definitions.shop import NewOrder, NewReceipt
+from service.definitions.tools import ToolFailed
 from service.definitions.verdicts import Accept, Reject, Retry, Spoken
 from tasks import judging, loop
 from tasks.budget import Spend
@@ -75,6 +76,23 @@ class MemoryDataSet:
                 details={**old.details, **change.details},
             )
         return await self.products(list(dict.fromkeys(change.sku for change in changes)))
+
+
+class MemoryWeb:
+    """Pages in memory: a text, a WebPage, or what asking for it raises. Of no other page there is an answer."""
+
+    def __init__(self, pages: Mapping[str, str | WebPage | Exception]) -> None:
+        self._pages = pages
+
+    async def page(self, url: str) -> WebPage:
+        """The page, or what is to be raised."""
+        match self._pages.get(url, ToolFailed(f"{url} cannot be reached")):
+            case WebPage() as page:
+                return page
+            case Exception() as error:
+                raise error
+            case text:
+                return WebPage(url=url, text=text)
 
 
 @dataclass
@@ -172,6 +190,7 @@ async def play_async(
     *,
     files: Sequence[AttachedFile] = (),
     data_set: DataSet | None = None,
+    pages: Mapping[str, str | WebPage | Exception] | None = None,
     tools: Mapping[str, object] | None = None,
     profile: Profile | None = None,
 ) -> Played:
@@ -179,9 +198,10 @@ async def play_async(
 
     An answer is a JSON value, text, a ToolCall, a list of ToolCalls made in parallel, or an exception. `tools` replaces
     tools by name: a function called with the tool's arguments by name, an exception to raise, or the value to return.
-    Raises InvalidInput where the API would refuse the input.
+    `pages` are all that `context.web` finds. Raises InvalidInput where the API would refuse the input.
     """
-    context = RunContext(data_set=data_set or MemoryDataSet(), files=files, execution_id=1)
+    web = MemoryWeb(pages or {})
+    context = RunContext(data_set=data_set or MemoryDataSet(), files=files, execution_id=1, web=web)
 
     async def another(name: str) -> ScriptedModel:
         return ScriptedModel(answers, name=name)
@@ -196,11 +216,9 @@ async def play_async(
     )
     stored = decode(definition.input, jsonable(input))
     outcome = await loop.run(definition, stored, conversation, await journal.load())
-    cycles = sorted({record.cycle for record in journal.verdicts})
-    spoken = judging.by_cycle(journal.verdicts)
     return Played(
         outcome=outcome,
-        verdicts=tuple(tuple(spoken[cycle]) for cycle in cycles),
+        verdicts=tuple(tuple(spoken) for _, spoken in sorted(judging.by_cycle(journal.verdicts).items())),
         tool_calls=tuple(conversation.tool_calls),
         turns=tuple(journal.turns.values()),
         data_set=context.data_set,

@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import msgspec
@@ -65,7 +65,7 @@ class Toolbox:
             if name not in self._tools:
                 raise ValueError(f"{definition.reference} has no tool {name!r} to fake")
             self._tools[name] = _fake(self._tools[name], fake)
-        self._context = context
+        self.context = context
         self._max_result_bytes = max_result_bytes
 
     def offers(self, schemas: Mapping[str, dict[str, Any] | None]) -> tuple[ToolOffer, ...]:
@@ -127,14 +127,8 @@ class Toolbox:
             return _broken(found, "failed unexpectedly")
 
     def _tool_context(self, idempotency_key: str, shown: Sequence[FileReference]) -> ToolContext:
-        return ToolContext(
-            data_set=self._context.data_set,
-            files=self._context.files,
-            execution_id=self._context.execution_id,
-            deadline=self._context.deadline,
-            idempotency_key=idempotency_key,
-            shown=shown,
-        )
+        of_the_run = {field.name: getattr(self.context, field.name) for field in fields(RunContext)}
+        return ToolContext(**of_the_run, idempotency_key=idempotency_key, shown=shown)
 
 
 def read_arguments(request: ToolRequest) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from tests.tasks.web_server import Answer, Names, WebServer, answer, moved, serv
 LOOPBACK = read_networks("127.0.0.0/8")
 BOUNDS = Bounds(body_bytes=10_000, redirects=5, silence_seconds=5, connect_seconds=5)
 HERE: Mapping[str, list[Sequence[str]]] = {"shop.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
+TLS = ssl.create_default_context()
+"""Made once: making one takes longer than some of the waits that are tested."""
+
 CERTIFICATE = Path(__file__).parent / "certificates" / "shop.test.pem"
 
 
@@ -36,7 +39,7 @@ def got(
     async def once() -> tuple[Received | NoAnswer, WebServer]:
         by_path = {"/" if name == "root" else f"/{name}": given for name, given in answers.items()}
         async with serving(by_path) as web:
-            door = Door(allowed, resolver=names or Names(HERE))
+            door = Door(allowed, resolver=names or Names(HERE), tls=TLS)
             try:
                 return await door.get(url.format(port=web.port) + path, bounds), web
             except NoAnswer as error:
@@ -157,12 +160,12 @@ ENDLESS = Answer(b"HTTP/1.1 200 OK\r\n\r\n", [b"x" * 5000], endless=True)
 
 
 def test_get_when_the_body_drips_then_the_whole_has_an_end() -> None:
-    assert fault(bounds=replace(BOUNDS, total_seconds=0.2), root=SLOW) is Fault.TIMED_OUT
+    assert fault(bounds=replace(BOUNDS, total_seconds=0.5), root=SLOW) is Fault.TIMED_OUT
 
 
 def test_get_when_nothing_comes_then_it_ends_after_the_silence() -> None:
     silent = Answer(b"HTTP/1.1 200 OK\r\n", [b""], pause=0.5, endless=True)
-    assert fault(bounds=replace(BOUNDS, silence_seconds=0.1), root=silent) is Fault.TIMED_OUT
+    assert fault(bounds=replace(BOUNDS, silence_seconds=0.3), root=silent) is Fault.TIMED_OUT
 
 
 def test_get_when_the_body_is_endless_then_it_is_cut() -> None:
@@ -217,7 +220,7 @@ def test_get_when_the_type_is_not_wanted_then_the_body_is_not_read() -> None:
 def test_post_when_it_is_redirected_then_the_redirect_is_the_answer_and_the_body_went_out_once() -> None:
     async def once() -> tuple[Received, WebServer]:
         async with serving({"/hook": moved("/other", 307)}) as web:
-            door = Door(LOOPBACK, resolver=Names(HERE))
+            door = Door(LOOPBACK, resolver=Names(HERE), tls=TLS)
             url = f"http://shop.test:{web.port}/hook"
             found = await door.post(url, b"{}", BOUNDS, headers={"Content-Type": "application/json"})
             await door.close()

@@ -43,6 +43,7 @@ class WebServer:
     asked: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     open: dict[asyncio.Task[object], asyncio.StreamWriter] = field(default_factory=dict)
+    is_over: bool = False
 
     @property
     def paths(self) -> list[str]:
@@ -52,8 +53,11 @@ class WebServer:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self.is_over:
+            writer.transport.abort()
+            return
         self.open[task] = writer
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.asked.append(head)
             lengths = [line.split(":")[1] for line in head.lower().splitlines() if line.startswith("content-length:")]
@@ -62,12 +66,12 @@ class WebServer:
         writer.close()
 
     async def end(self) -> None:
-        """Break off whatever is still being sent."""
+        """Break off whatever is still being sent, or about to be."""
+        self.is_over = True
         for task, writer in self.open.items():
             task.cancel()
             writer.transport.abort()
         await asyncio.gather(*self.open, return_exceptions=True)
-        await asyncio.sleep(0)
 
     async def _send(self, writer: asyncio.StreamWriter, given: Answer) -> None:
         writer.write(given.raw)
@@ -92,6 +96,8 @@ async def serving(answers: Mapping[str, Answer], *, tls: ssl.SSLContext | None =
     finally:
         server.close()
         await web.end()
+        for _ in range(20):
+            await asyncio.sleep(0)  # aborted connections close in the loop's next turns
 
 
 @dataclass

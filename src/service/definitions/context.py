@@ -84,13 +84,43 @@ class AttachedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebPage:
+    """A page as text, with the schema.org products that it carries for machines. `url` is where redirects led to.
+
+    A text that was cut says so in its last line.
+    """
+
+    url: str
+    text: str
+    is_cut: bool = False
+
+
+class Web(Protocol):
+    """Pages of the public web, fetched safely. One run is given the same text of a page every time it asks."""
+
+    async def page(self, url: str) -> WebPage:
+        """The page. Raises ToolFailed, in words for the model, where it is refused, away, or has no text."""
+        ...
+
+
+class NoWeb:
+    """What a run has that was given none."""
+
+    async def page(self, url: str) -> WebPage:
+        """Raises RuntimeError: whoever made the context forgot it."""
+        raise RuntimeError("this run was given no web")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The execution that a definition works for."""
+    """The execution that a definition works for. `input` is of the definition's input type."""
 
     data_set: DataSet
     files: Sequence[AttachedFile] = ()
     execution_id: int = 0
     deadline: datetime | None = None
+    input: Any = None
+    web: Web = field(default_factory=NoWeb)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -46,16 +47,22 @@ async def upsert_products(context: ToolContext, products: list[ProductDetails]) 
 
     Either all are written or none.
     """
-    if not 1 <= len(products) <= MAX_PRODUCTS:
-        raise ToolFailed(f"products must hold 1 to {MAX_PRODUCTS} products, got {len(products)}")
-    skus = [product.sku for product in products]
-    if repeated := sorted({sku for sku in skus if skus.count(sku) > 1}):
-        raise ToolFailed(f"each SKU may occur once, these are repeated: {', '.join(repeated)}")
+    skus = distinct_skus(products)
     known = {product.sku for product in await context.data_set.products(skus)}
     if unknown := [sku for sku in skus if sku not in known and not mentions(sku, context.files)]:
         raise ToolFailed(f"neither the catalogue nor the files know {', '.join(unknown)}; nothing was written")
     await context.data_set.upsert([product.change() for product in products])
     return f"Written: {', '.join(skus)}"
+
+
+def distinct_skus(products: Sequence[ProductDetails]) -> list[str]:
+    """The SKUs of products that are to be written. Raises ToolFailed for none, too many, or one that is repeated."""
+    if not 1 <= len(products) <= MAX_PRODUCTS:
+        raise ToolFailed(f"products must hold 1 to {MAX_PRODUCTS} products, got {len(products)}")
+    skus = [product.sku for product in products]
+    if repeated := sorted({sku for sku in skus if skus.count(sku) > 1}):
+        raise ToolFailed(f"each SKU may occur once, these are repeated: {', '.join(repeated)}")
+    return skus
 
 
 def _shortened(passage: str) -> str:
