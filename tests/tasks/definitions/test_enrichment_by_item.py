@@ -111,6 +111,28 @@ def test_offer_when_something_was_searched_then_search_write_or_answer_under_the
     assert not jsonschema_rs.is_valid(upsert_schema, {"products": [{**BOTTLE, "sku": "SKU-002"}]})
 
 
+@pytest.mark.parametrize("sku", ["SKU-001", "A.1/b (x)"])
+def test_offer_when_it_searches_then_for_its_own_sku(sku: str) -> None:
+    offer = next_offer(Step(input=ASKED, item=Item(sku, f"Enrich: {sku}"), cycle=1))
+
+    schema = offer.tools["search_files"]
+    assert schema is not None
+    assert jsonschema_rs.is_valid(schema, {"query": sku})
+    assert jsonschema_rs.is_valid(schema, {"query": f"{sku} Steel Water Bottle"})
+    assert not jsonschema_rs.is_valid(schema, {"query": "SKU-117 Running Belt"})
+    assert not jsonschema_rs.is_valid(schema, {"query": f"{sku}7"})
+
+
+def test_offer_when_the_name_was_told_then_only_that_is_written_as_the_name() -> None:
+    told, untold = ITEM, Item("SKU-001", "Enrich: SKU-001")
+    for item, takes_another in ((told, False), (untold, True)):
+        offer = next_offer(Step(input=ASKED, item=item, cycle=1, tool_calls=[search("SKU-001")]))
+        schema = offer.tools["upsert_products"]
+        assert schema is not None
+        assert jsonschema_rs.is_valid(schema, {"products": [BOTTLE]})
+        assert jsonschema_rs.is_valid(schema, {"products": [{**BOTTLE, "name": "Bicycle"}]}) is takes_another
+
+
 def test_offer_when_it_was_written_then_only_an_answer() -> None:
     calls = [search("x"), upsert(BOTTLE)]
     offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=calls))

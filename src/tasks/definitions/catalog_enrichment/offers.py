@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.definitions.definition import Offer, Step
+from service.definitions.definition import Item, Offer, Step
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Issue
+from tasks.definitions.catalog_enrichment import prompts
 from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput, pointer
+from tasks.definitions.catalog_enrichment.quality import ESCAPED, SPECIAL
 
 MAX_SEARCHES = 2
 MAX_WRITES = 2
@@ -20,7 +22,6 @@ EVERY_TOOL = (
     "upsert_products",
     STOP_EXECUTION,
 )
-SEARCH: dict[str, Any] = {"query": {"type": "string", "minLength": 1, "maxLength": 80}}
 FIELDS: dict[str, Any] = {
     # Facts first, sentences last: a small model that begins with the sentence gets the facts wrong.
     "category": {"type": "string", "minLength": 3, "maxLength": 30},
@@ -60,13 +61,24 @@ def _first_moves(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -
     Writing is on offer once something was searched: what a small model writes before that, it invents.
     """
     searches = sum(call.name == "search_files" for call in step.tool_calls)
-    search = {"search_files": _object(SEARCH)} if searches < MAX_SEARCHES else {}
-    write = {"upsert_products": _upsert(sku, FIELDS)} if searches else {}
+    search = {"search_files": _search(sku)} if searches < MAX_SEARCHES else {}
+    write = {"upsert_products": _upsert(sku, _fields(step.item))} if searches else {}
     return Offer(
         tools={**search, **write},
         answer=not step.issues,
         answer_schema=_entries([sku]),
     )
+
+
+def _search(sku: str) -> dict[str, Any]:
+    """A query that begins with the SKU: a small model that is free to search looks for a product of its examples."""
+    return _object({"query": {"type": "string", "pattern": f"^{SPECIAL.sub(ESCAPED, sku)}( [a-zA-Z0-9 -]{{1,60}})?$"}})
+
+
+def _fields(item: Item | None) -> dict[str, Any]:
+    """All fields; the name as it was told where it was: there is nothing to find out about it."""
+    name = prompts.name_told(item) if item is not None else ""
+    return {**FIELDS, "name": {"const": name}} if name else FIELDS
 
 
 def _narrowed_fields(sku: str, issues: Sequence[Issue]) -> dict[str, Any]:

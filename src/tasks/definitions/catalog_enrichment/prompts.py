@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.definitions.context import AttachedFile, ToolCall
-from service.definitions.definition import Example
+from service.definitions.definition import Example, Item
 from tasks.definitions.catalog_enrichment.models import (
     NO_DATA,
     OUTCOMES,
@@ -63,6 +63,11 @@ def _named(file: AttachedFile) -> str:
 def one_product(sku: str, name: str) -> str:
     """One product's share of the work. The name is there because a small model searches for what it is told."""
     return f"Enrich: {sku} {name}".strip()
+
+
+def name_told(item: Item) -> str:
+    """The name that the product's share of the work was asked with; "" where none was known."""
+    return item.instructions.removeprefix(one_product(item.key, "")).strip()
 
 
 def example(sku: str, section: str, details: Mapping[str, Any]) -> Example:

@@ -22,6 +22,8 @@ LONGEST_BULLET = 60
 DANGLING = frozenset(re.findall(r"\w+", "a an and as at by for from in is of on or that the to with"))
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 SPECIAL = re.compile(r"[^\w -]")
+ESCAPED = r"\\\g<0>"
+"""SPECIAL characters as a pattern has them: SPECIAL.sub(ESCAPED, text)."""
 LONG_WORD = re.compile(r"[^\W\d_]{4,}")
 
 
@@ -114,7 +116,7 @@ def bullets_are_distinct(written: Written) -> Iterator[Issue]:
 def narrow_description(written: Written, _field: str) -> dict[str, Any]:
     """A sentence that begins with the product; without digits where those written were wrong."""
     digits = "" if _invented_numbers(written) else "0-9"
-    name = SPECIAL.sub(r"\\\g<0>", written.section.name.lower())
+    name = SPECIAL.sub(ESCAPED, written.section.name.lower())
     subject = f"The {name} " if name else "[A-Z]"
     return {"type": "string", "pattern": f"^{subject}[a-zA-Z{digits} -]{{15,110}}[.]$"}
 
