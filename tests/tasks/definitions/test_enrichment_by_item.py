@@ -133,6 +133,45 @@ def test_offer_when_the_name_was_told_then_only_that_is_written_as_the_name() ->
         assert jsonschema_rs.is_valid(schema, {"products": [{**BOTTLE, "name": "Bicycle"}]}) is takes_another
 
 
+def writes(found: str, **changes: Any) -> bool:
+    """Whether the bottle with these changes may be written after a search that found this text."""
+    calls = [ToolCall(name="search_files", arguments={}, result=found)]
+    schema = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=calls)).tools["upsert_products"]
+    assert schema is not None
+    return jsonschema_rs.is_valid(schema, {"products": [{**BOTTLE, **changes}]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({}, True),
+        ({"material": "kitchen"}, True),  # a value of the section: which one is right is for the model to say
+        ({"material": "stainless steal"}, False),
+        ({"bullets": ["holds 750 ml"] * 3}, True),
+        ({"bullets": ["holds 750 ml", "leak-proof screw cap", "has a handle"]}, False),
+    ],
+)
+def test_offer_when_the_section_was_found_then_what_is_copied_is_held_to_it(changes: Any, may: bool) -> None:
+    section = section_of("SKU-001", [SHEET])
+    assert section is not None
+    assert writes(section.text, **changes) is may
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["No passage of the attached files holds a word of the query.", "SKU-002  Garden Trowel", "SKU-001  Bottle"],
+)
+def test_offer_when_no_such_section_was_found_then_nothing_is_held_to_it(found: str) -> None:
+    assert writes(found, material="tin", bullets=["holds tea", "has a lid", "is blue"])
+
+
+def test_offer_when_a_fact_is_longer_than_a_bullet_may_be_then_it_is_not_among_them() -> None:
+    facts = ["holds 750 ml", "leak-proof screw cap", "fits most car cup holders", "x" * 61]
+    found = "\n".join(["SKU-001  Steel Water Bottle", *(f"- {fact}" for fact in facts)])
+    assert writes(found)
+    assert not writes(found, bullets=[facts[0], facts[1], facts[3]])
+
+
 def test_offer_when_it_was_written_then_only_an_answer() -> None:
     calls = [search("x"), upsert(BOTTLE)]
     offer = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=calls))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from service.definitions.context import AttachedFile
 from service.definitions.definition import Item, Offer, Step
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Issue
 from tasks.definitions.catalog_enrichment import prompts
 from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput, pointer
-from tasks.definitions.catalog_enrichment.quality import ESCAPED, SPECIAL
+from tasks.definitions.catalog_enrichment.quality import BULLETS, COPIED, ESCAPED, LONGEST_BULLET, SPECIAL
+from tasks.definitions.catalog_enrichment.sheets import Section, section_of
 
 MAX_SEARCHES = 2
 MAX_WRITES = 2
@@ -52,21 +54,21 @@ def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
         return Offer(tools={"upsert_products": _upsert(sku, narrowed)}, answer=False)
     if entry := _narrowed_entry(sku, step.issues):
         return Offer(answer_schema=_object({sku: entry}))
-    return _first_moves(step, sku)
+    return _first_moves(step, step.item)
 
 
-def _first_moves(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -> Offer:
+def _first_moves(step: Step[CatalogEnrichmentAgenticExecutionInput], item: Item) -> Offer:
     """Search, then write or search again; an answer unless one that was given without writing was refused.
 
     Writing is on offer once something was searched: what a small model writes before that, it invents.
     """
     searches = sum(call.name == "search_files" for call in step.tool_calls)
-    search = {"search_files": _search(sku)} if searches < MAX_SEARCHES else {}
-    write = {"upsert_products": _upsert(sku, _fields(step.item))} if searches else {}
+    search = {"search_files": _search(item.key)} if searches < MAX_SEARCHES else {}
+    write = {"upsert_products": _upsert(item.key, _fields(step, item))} if searches else {}
     return Offer(
         tools={**search, **write},
         answer=not step.issues,
-        answer_schema=_entries([sku]),
+        answer_schema=_entries([item.key]),
     )
 
 
@@ -75,10 +77,28 @@ def _search(sku: str) -> dict[str, Any]:
     return _object({"query": {"type": "string", "pattern": f"^{SPECIAL.sub(ESCAPED, sku)}( [a-zA-Z0-9 -]{{1,60}})?$"}})
 
 
-def _fields(item: Item | None) -> dict[str, Any]:
-    """All fields; the name as it was told where it was: there is nothing to find out about it."""
-    name = prompts.name_told(item) if item is not None else ""
-    return {**FIELDS, "name": {"const": name}} if name else FIELDS
+def _fields(step: Step[CatalogEnrichmentAgenticExecutionInput], item: Item) -> dict[str, Any]:
+    """All fields; what is copied is chosen from what was found, to the letter: small models misspell what they copy.
+
+    The name is as it was told, values are any of the found section's, bullets any of its facts.
+    """
+    held: dict[str, Any] = {}
+    if name := prompts.name_told(item):
+        held["name"] = {"const": name}
+    found = _found_section(step, item.key)
+    values = list(dict.fromkeys(found.labels.values())) if found is not None else []
+    facts = [fact for fact in dict.fromkeys(found.facts) if len(fact) <= LONGEST_BULLET] if found is not None else []
+    if values:
+        held |= {field: {"enum": values} for field in COPIED}
+    if len(facts) >= BULLETS:
+        held["bullets"] = {**FIELDS["bullets"], "items": {"enum": facts}}
+    return {**FIELDS, **held}
+
+
+def _found_section(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -> Section | None:
+    """The product's section, if the last search brought it."""
+    results = [call.result for call in step.tool_calls if call.name == "search_files" and call.succeeded]
+    return section_of(sku, [AttachedFile("found.txt", "text/plain", str(results[-1]))]) if results else None
 
 
 def _narrowed_fields(sku: str, issues: Sequence[Issue]) -> dict[str, Any]:
