@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("service.commands.migrate", "Bring the database to the newest revision."),
     "doctor": ("service.commands.doctor", "Tell what is configured, reachable and missing, and what mends it."),
     "check": ("service.commands.check", "Load every installed definition and say what is wrong with it."),
+    "eval": ("service.commands.evaluate", "Run a definition on cases; tell how often it succeeds, and at what price."),
     "psql": ("service.commands.psql", "Open psql on the database."),
     "account": ("service.commands.account", "Create and change service accounts."),
     "data-set": ("service.commands.data_set", "Create data sets with their products."),
