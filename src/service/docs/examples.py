@@ -49,7 +49,7 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "external_id": "import-31",
         "metadata": {"shop": "7"},
     }
-    scheduled = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None}
+    scheduled = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
     return {**shown, **added, **spent, **scheduled, **(changed or {})}
 
 
@@ -151,6 +151,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 """Operation id: name of the example: what is answered."""
 
 BODIES: dict[str, Any] = {
+    "RerunExecution": {"input": {"skus": ["SKU-002"]}, "priority": 5},
     "StartBatch": {"items": [START, {**START, "external_id": "import-32"}], "atomic": True},
     "CreateServiceAccount": {"name": "till", "data_sets": [3]},
     "ChangeServiceAccount": {"is_active": False},

@@ -12,11 +12,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
 from service.accounts.gate import AccountRequest
-from service.bodies import decode_body, parse_json, read_json, read_limited
+from service.bodies import decode_body, parse_json, read_body, read_json, read_limited
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
-from service.executions import actions, batch, models, store
+from service.executions import actions, batch, models, rerun, store
 from service.executions.filters import Filters, read_filters
 from service.executions.lifecycle import Status
 from service.files.limits import FileLimits
@@ -143,6 +143,33 @@ class ExecutionsController(Controller):
         it had ended before. 202 while its worker is stopping it, which takes two seconds at most; then poll it."""
         row = await actions.cancel(database, notifier, request.user, execution_id)
         return Response(models.execution(row), status_code=200 if Status(row["status"]).is_final else 202)
+
+    @post(
+        "/api/agentic-executions/{execution_id:int}/rerun/",
+        operation_id="RerunExecution",
+        summary="Start an execution once more",
+        status_code=202,
+        opt={"body": models.Rerun, "body_optional": True, "once": True, "conflicts": True},
+    )
+    async def rerun(
+        self, request: AccountRequest, database: Database, notifier: Notifier, registry: Registry, execution_id: Id
+    ) -> Response[models.Execution]:
+        """A new execution of the same agent, key and files, in the version that is offered now; the body says what is
+        to be different. 409 where the agent or the key is there no more."""
+        key = read_key(request.headers.get(HEADER))
+        await actions.get(database, request.user, execution_id)  # absent before anything is wrong with the body
+        asked = await read_body(request, models.Rerun) if await request.body() else models.Rerun()
+        return respond(
+            await rerun.start(
+                database,
+                notifier,
+                registry,
+                principal=request.user,
+                execution_id=execution_id,
+                asked=asked,
+                key=key,
+            )
+        )
 
     @get(
         "/api/agentic-executions/",

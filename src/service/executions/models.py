@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from service.database import Row
 from service.definitions.definition import AnyDefinition
@@ -68,6 +68,7 @@ class ListedExecution(GuideFields, kw_only=True):
     start_after: str | None
     priority: int
     cancel_requested_at: str | None
+    rerun_of: int | None
 
 
 class Execution(GuideFields, kw_only=True):
@@ -89,6 +90,7 @@ class Execution(GuideFields, kw_only=True):
     start_after: str | None
     priority: int
     cancel_requested_at: str | None
+    rerun_of: int | None
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,18 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     items: Annotated[list[Any], Meta(min_length=1, max_length=1000)]
     atomic: bool = False
+
+
+class Rerun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be different this time; input, limits and metadata that are left out are as before."""
+
+    input: dict[str, Any] | UnsetType = UNSET
+    limits: dict[str, Any] | UnsetType = UNSET
+    external_id: str | None = None
+    metadata: dict[str, Any] | UnsetType = UNSET
+    deadline: str | None = None
+    start_after: str | None = None
+    priority: int | None = None
 
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +191,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "start_after": optional_ts(row["start_after"]),
         "priority": row["priority"],
         "cancel_requested_at": optional_ts(row["cancel_requested_at"]),
+        "rerun_of": row["rerun_of"],
     }
 
 

@@ -19,7 +19,7 @@ COLUMNS = (
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
     " external_id, metadata, deadline, start_after, priority,"
-    " cancel_requested_at"
+    " cancel_requested_at, rerun_of"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"
@@ -38,10 +38,11 @@ WITH conversation AS (
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input, limits, external_id, metadata,
-                          deadline, start_after, priority)
+                          deadline, start_after, priority, rerun_of)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
          %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
-         %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s
+         %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s,
+         %(rerun_of)s
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -120,6 +121,7 @@ class NewExecution:
     external_id: str | None = None
     metadata: str = "{}"
     schedule: Schedule = field(default_factory=Schedule)
+    rerun_of: int | None = None
     files: Sequence[NewFile] = ()
 
 
@@ -151,6 +153,7 @@ def accepting(new: NewExecution) -> dict[str, object]:
         "deadline": new.schedule.deadline,
         "start_after": new.schedule.start_after,
         "priority": new.schedule.priority,
+        "rerun_of": new.rerun_of,
         "blob_ids": [file.blob_id for file in new.files],
         "filenames": [file.filename for file in new.files],
         "content_types": [file.content_type for file in new.files],

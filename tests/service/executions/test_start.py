@@ -209,6 +209,6 @@ def test_start_with_lower_limits_has_them_in_both_forms(client: Client, world: W
 def test_start_shows_what_was_added_to_an_execution_after_the_guides_fields(client: Client, world: World) -> None:
     started = client.post(starts(world.one), json=ASKED).json()
     added = ["files", "version", "data_set", "picked_up_at", "cycles", "retryable", "usage", "limits", "exit_reason"]
-    added += ["external_id", "metadata", "deadline", "start_after", "priority", "cancel_requested_at"]
+    added += ["external_id", "metadata", "deadline", "start_after", "priority", "cancel_requested_at", "rerun_of"]
     assert list(started)[-len(added) :] == added
     assert (started["usage"], started["exit_reason"]) == (None, None)
