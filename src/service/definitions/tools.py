@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, overload
 
 import msgspec
@@ -53,9 +54,9 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema of its arguments, as a model sees it."""
+        """The JSON Schema of its arguments, as a model sees it in every turn: made once, not to be changed."""
         schema = schema_of(self.parameters, titles=False)
         schema.pop("description", None)
         return schema

@@ -1,0 +1,97 @@
+"""What a cycle of the correction loop costs beside the model: the real worker and database, a model that takes no time.
+
+    .venv/bin/python benchmarks/loop_overhead.py --runs 50
+
+Each run of catalog-enrichment is rejected four times. A cycle is timed by the database's clock, from the start of its
+turn to the start of the next: turn and answer journalled, decoded, judged by all validators, verdicts journalled, the
+next prompt formed. Runs follow one another; whatever else the machine does is in the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import httpx
+import psycopg
+
+from service.attached import settings_with_database
+from service.settings import Settings
+from service.supervision.access_file import Access, read_access
+
+CLAIM = {"answer": {"SKU-001": "Product updated successfully"}}
+"""An answer that no tool call bears out: rejected in every cycle."""
+CYCLES = """
+    SELECT extract(epoch FROM next - started_at) * 1000
+    FROM (SELECT started_at, lead(started_at) OVER (PARTITION BY execution_id ORDER BY number) AS next
+          FROM turns WHERE execution_id > %s) AS cycles
+    WHERE next IS NOT NULL
+"""
+
+
+@contextmanager
+def service(folder: Path, port: int) -> Iterator[Access]:
+    """Database, API and one worker in a folder of their own, with a scripted model."""
+    script = folder / "script.jsonl"
+    script.write_text(f"{json.dumps(CLAIM)}\n" * 4)
+    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--model", f"scripted:{script}"]
+    environment = {**os.environ, "AGENTIC_DATA_ROOT": str(folder), "AGENTIC_LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        while "Ctrl-C stops" not in (line := process.stdout.readline()):
+            if not line:
+                raise SystemExit("agentic up did not start")
+        access = read_access(folder / "cli.json")
+        assert access is not None
+        yield access
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def run(client: httpx.Client, agent: int) -> int:
+    """One execution to its end; its id."""
+    body = {"execution_key": "catalog-enrichment", "input": {"skus": ["SKU-001"]}}
+    started = client.post(f"/api/agents/{agent}/agentic-executions/", json=body).raise_for_status().json()
+    path = f"/api/agentic-executions/{started['id']}/"
+    while (found := client.get(path).json())["status"] not in ("finished", "failed"):
+        time.sleep(0.01)
+    if found["failure_code"] != "max_retries_exceeded":
+        raise SystemExit(f"a run ended otherwise than it was written: {found}")
+    return int(found["id"])
+
+
+@click.command()
+@click.option("--runs", default=50, show_default=True)
+@click.option("--port", default=8398, show_default=True)
+def main(runs: int, port: int) -> None:
+    """Start everything in a folder of its own, measure, stop."""
+    with tempfile.TemporaryDirectory(prefix="overhead-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with service(folder, port) as access:
+            headers = {"Authorization": f"Token {access.token}"}
+            with httpx.Client(base_url=access.url, headers=headers, timeout=60) as client:
+                first = run(client, access.agent)  # the first run imports and prepares: it is not counted
+                for _ in range(runs):
+                    run(client, access.agent)
+            url = settings_with_database(Settings.read({"AGENTIC_DATA_ROOT": name})).database_url
+            with psycopg.connect(url) as connection:
+                took = sorted(float(row[0]) for row in connection.execute(CYCLES, (first,)))
+    p90 = statistics.quantiles(took, n=10)[8]
+    click.echo(f"{len(took)} cycles: p50 {statistics.median(took):.1f} ms, p90 {p90:.1f} ms, max {took[-1]:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
