@@ -8,8 +8,8 @@
 PORT ?= 8000
 VENV ?= .venv
 TESTS ?= tests
-# Outages and kills mostly wait, so more processes than cores.
-TEST_PROCESSES ?= 4
+# One more than CI's cores, for outages and kills mostly wait. Each costs ten seconds of imports and servers of its own.
+TEST_PROCESSES ?= 3
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp

@@ -8,14 +8,16 @@ import click
 @click.command("migrate")
 def command() -> None:
     """Run pending migrations under a lock and grant the named roles what they need. Safe to call from many hosts."""
+    from service.commands.target import settings_with_database
+
+    settings = settings_with_database()  # before what is heavy: a mistake in it is told at once
+
     import psycopg
 
-    from service.commands.target import settings_with_database
     from service.errors import SetupError
     from service.migrate import upgrade
     from service.revisions import head_revision
 
-    settings = settings_with_database()
     try:
         upgrade(settings)
     except psycopg.Error as error:

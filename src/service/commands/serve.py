@@ -12,13 +12,15 @@ import click
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 def command(host: str, port: int) -> None:
     """Serve the REST API. Definitions that do not load keep it from starting."""
+    from service.commands.target import settings_with_database
+
+    settings = settings_with_database()  # before what is heavy: a mistake in it is told at once
+
     from service.access_log import RequestIds
     from service.app import create_app
-    from service.commands.target import settings_with_database
     from service.logs import configure_logging
     from service.server import Server
 
-    settings = settings_with_database()
     configure_logging(settings)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RequestIds())
