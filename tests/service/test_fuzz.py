@@ -16,7 +16,7 @@ from tests.http import row_counts
 from tests.service.conftest import Shop
 
 FUZZ = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 TEXT = st.text(st.characters(codec=None), max_size=20)
 JSON = st.recursive(

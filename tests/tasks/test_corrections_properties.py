@@ -68,7 +68,7 @@ def definition(said: list[Any], ladder: tuple[Any, ...]) -> Cards:
     return made
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
+@settings(max_examples=100, deadline=None, derandomize=True, phases=PHASES, suppress_health_check=SLOW)
 @given(script=scripts, said=verdicts, ladder=ladders, profile=profiles)
 def test_run_under_any_strategy_ends_definitely_within_its_corrections_and_its_prompt(
     script: list[Any], said: list[Any], ladder: tuple[Any, ...], profile: Profile

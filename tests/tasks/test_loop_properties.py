@@ -103,7 +103,7 @@ def assert_definite(outcome: Outcome, definition: Definition[Any, Any], spoken: 
             assert "secret" not in explanation
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
+@settings(max_examples=100, deadline=None, derandomize=True, phases=WITHOUT_EXPLAINING, suppress_health_check=SLOW)
 @given(script=scripts, verdicts=st.lists(said, max_size=4), profile=profiles)
 def test_run_with_any_model_and_any_validator_ends_definitely(
     script: list[Any], verdicts: list[Any], profile: Profile

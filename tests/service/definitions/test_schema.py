@@ -219,7 +219,7 @@ near_parcels = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(value=json_values | near_parcels)
 def test_decode_when_given_anything_then_clean_json_or_named_errors(value: object) -> None:
     errors: list[FieldError] = []
