@@ -20,7 +20,7 @@ from service.accounts.gate import absent_unless_admin, admins_only
 from service.definitions.registry import Registry
 from service.docs import examples
 from service.docs.start import start_body
-from service.docs.texts import ABOUT, ERRORS, HEADERS, ONCE, PROBLEM, SECURITY
+from service.docs.texts import ABOUT, ANSWERED, ERRORS, HEADERS, ONCE, PROBLEM, SECURITY
 from service.idempotency.actions import HEADER
 from service.idempotency.actions import LONGEST as LONGEST_KEY
 from service.pages import Page
@@ -182,8 +182,7 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         if shown := examples.ANSWERS.get(operation.name):
             media["examples"] = {name: {"value": value} for name, value in shown.items()}
         answered["content"] = {JSON: media}
-    if operation.name == START:
-        answered["headers"] = {"Location": {"description": "The execution.", "schema": {"type": "string"}}}
+    answered |= _headers(operation)
     if operation.handler.opt.get("streams"):
         answered["content"][EVENT_STREAM] = {"schema": {"type": "string"}, "example": examples.STREAM}
         return {
@@ -192,7 +191,18 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         }
     if operation.handler.opt.get("may_be_under_way"):
         return {"200": answered, "202": {**answered, "description": "It is under way."}}
+    if operation.handler.opt.get("tagged"):
+        return {"200": answered, "304": {"description": "Nothing changed since the answer that the client has."}}
     return {str(status): answered}
+
+
+def _headers(operation: Operation) -> dict[str, Any]:
+    """What a success says beside its body."""
+    named = ["Location"] if operation.name == START else []
+    named += ["Retry-After", "Preference-Applied"] if operation.handler.opt.get("waits") else []
+    named += ["ETag"] if operation.handler.opt.get("tagged") else []
+    headers = {name: {"description": ANSWERED[name], "schema": {"type": "string"}} for name in named}
+    return {"headers": headers} if headers else {}
 
 
 def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from service.errors import BadRequest
 from service.settings import Settings
 from service.times import optional_ts, ts
 
-__all__ = ["MAX_ID", "Id", "base_url", "optional_ts", "ts"]
+__all__ = ["MAX_ID", "Id", "base_url", "names_tag", "optional_ts", "ts"]
 
 MAX_ID = 2**63 - 1
 """PostgreSQL's bigint: a larger id in a path is simply absent."""
 
 Id: TypeAlias = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
@@ -37,6 +38,13 @@ def base_url(request: Request[Any, Any, State], settings: Settings) -> str:
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise BadRequest("The request's host cannot be read; check the Host and X-Forwarded-* headers")
     return f"{scheme}://{host}"
+
+
+def names_tag(if_none_match: str | None, tag: str) -> bool:
+    """Whether an If-None-Match names this entity tag, which is written with its quotes."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or tag in _ENTITY_TAG.findall(if_none_match)
 
 
 def _last(header: str | None) -> str:

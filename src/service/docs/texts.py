@@ -37,6 +37,14 @@ HEADERS: dict[str, str] = {
 }
 """What a handler's `opt` has: the header that it reads, and what for."""
 
+ANSWERED: dict[str, str] = {
+    "Location": "The execution.",
+    "Retry-After": "Seconds after which to look again at an execution that has not ended.",
+    "Preference-Applied": "`wait=N`, if a wait was asked for: how long it could be.",
+    "ETag": "Names this state of the execution, for If-None-Match.",
+}
+"""Headers of successes."""
+
 FIELD_ERROR: dict[str, Any] = {
     "type": "object",
     "properties": {

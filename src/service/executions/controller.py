@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
@@ -16,14 +18,15 @@ from service.bodies import decode_body, parse_json, read_body, read_json, read_l
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
-from service.executions import actions, batch, models, rerun, store
+from service.events.waits import seconds_asked, until_final
+from service.executions import actions, batch, models, polling, rerun, store
 from service.executions.filters import Filters, read_filters
 from service.executions.lifecycle import Status
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.idempotency.actions import HEADER, Answer, read_key
 from service.pages import Page, Source, paginate
-from service.provided import Database, Notifier, Registry, Settings
+from service.provided import Database, Hub, Notifier, Registry, Settings
 from service.wire import Id
 
 JSON = "application/json"
@@ -60,7 +63,7 @@ class ExecutionsController(Controller):
         summary="Start an execution",
         status_code=202,
         request_max_body_size=None,  # files have limits of their own
-        opt={"once": True, "conflicts": True},
+        opt={"once": True, "conflicts": True, "waits": True},
     )
     async def start(
         self,
@@ -69,25 +72,33 @@ class ExecutionsController(Controller):
         notifier: Notifier,
         registry: Registry,
         settings: Settings,
+        hub: Hub,
         agent_id: Id,
     ) -> Response[models.Execution]:
-        """Accepted means kept: the execution is committed before this answers."""
+        """Accepted means kept: the execution is committed before this answers. With `Prefer: wait=N` and without an
+        Idempotency-Key it is shown as it is when it has ended, or after N seconds."""
         key = read_key(request.headers.get(HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
         async with _read_start(request, settings, limits, agent) as asked:
-            return respond(
-                await actions.start(
-                    database,
-                    notifier,
-                    registry,
-                    principal=request.user,
-                    agent=agent,
-                    asked=asked,
-                    limits=limits,
-                    key=key,
-                )
+            answer = await actions.start(
+                database,
+                notifier,
+                registry,
+                principal=request.user,
+                agent=agent,
+                asked=asked,
+                limits=limits,
+                key=key,
             )
+        seconds = seconds_asked(request)
+        if key is not None or seconds is None:  # an answer to a key is the same each time
+            return respond(answer, polling.AT_ONCE)
+        accepted = msgspec.json.decode(answer.body, type=polling.Accepted)
+        await until_final(request, database, hub, accepted.id, seconds=seconds)
+        row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
+        headers = {"Location": answer.location or ""} | polling.pace(row) | polling.applied(seconds)
+        return Response(models.execution(row), status_code=answer.status, headers=headers)
 
     @post(
         "/api/agents/{agent_id:int}/agentic-executions/batch/",
@@ -124,10 +135,22 @@ class ExecutionsController(Controller):
             )
         )
 
-    @get("/api/agentic-executions/{execution_id:int}/", operation_id="GetExecution", summary="Get an execution")
-    async def get_execution(self, request: AccountRequest, database: Database, execution_id: Id) -> models.Execution:
-        """Poll it until `status` is finished or failed."""
-        return models.execution(await actions.get(database, request.user, execution_id))
+    @get(
+        "/api/agentic-executions/{execution_id:int}/",
+        operation_id="GetExecution",
+        summary="Get an execution",
+        opt={"waits": True, "tagged": True},
+    )
+    async def get_execution(
+        self, request: AccountRequest, database: Database, hub: Hub, execution_id: Id
+    ) -> Response[models.Execution]:
+        """Poll it until `status` is finished or failed, every `Retry-After` seconds, or let `Prefer: wait=N` hold the
+        answer back until then."""
+        seconds = seconds_asked(request)
+        if seconds is not None:
+            await until_final(request, database, hub, execution_id, seconds=seconds)
+        row = await actions.get(database, request.user, execution_id)
+        return polling.polled(row, if_none_match=request.headers.get("if-none-match"), waited=seconds)
 
     @post(
         "/api/agentic-executions/{execution_id:int}/cancel/",
@@ -199,9 +222,9 @@ class ExecutionsController(Controller):
         return await paginate(request, settings, source, models.listed_execution)
 
 
-def respond(answer: Answer) -> Response[Any]:
+def respond(answer: Answer, more: Mapping[str, str] = MappingProxyType({})) -> Response[Any]:
     """An answer that is JSON already; one that is a repeat says so."""
-    headers = {"Location": answer.location} if answer.location else {}
+    headers = {**more, "Location": answer.location} if answer.location else {}
     headers |= {REPEATED: "true"} if answer.is_repeated else {}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 

@@ -14,8 +14,9 @@ from urllib.parse import quote
 from litestar import Response
 from litestar.response import Stream
 
+from service.wire import names_tag
+
 _RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,20})\s*-\s*([0-9]{0,20})\s*", re.IGNORECASE)
-_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _RFC_5987_SAFE = "!#$&+-.^_`|~"
 
 OpenChunks = Callable[[int, int], AsyncIterator[bytes]]
@@ -38,7 +39,7 @@ def plan_response(method: str, request_headers: Mapping[str, str], *, size_bytes
     If-None-Match comes before Range. A Range counts for GET only; one that is malformed, has another unit, asks for
     several parts, or whose If-Range names another version is ignored: the whole file answers all of them correctly.
     """
-    if _names(request_headers.get("if-none-match"), etag):
+    if names_tag(request_headers.get("if-none-match"), etag):
         return ResponsePlan(304, 0, 0, {"ETag": etag})
     always = {"ETag": etag, "Accept-Ranges": "bytes"}
     asked = request_headers.get("range") if method == "GET" and _range_applies(request_headers, etag) else None
@@ -94,12 +95,6 @@ def content_disposition(filename: str) -> str:
     plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", filename)
     header = f'attachment; filename="{plain}"'
     return header if plain == filename else f"{header}; filename*=UTF-8''{quote(filename, safe=_RFC_5987_SAFE)}"
-
-
-def _names(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
-    return if_none_match.strip() == "*" or etag in _ENTITY_TAG.findall(if_none_match)
 
 
 def _range_applies(request_headers: Mapping[str, str], etag: str) -> bool:
