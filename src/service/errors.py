@@ -90,6 +90,17 @@ class Conflict(ServiceError):
     title = "Conflict"
 
 
+class Gone(ServiceError):
+    """What the Idempotency-Key started has been deleted; the key cannot start anything else."""
+
+    status = 410
+    code = "gone"
+    title = "Gone"
+
+    def __init__(self) -> None:
+        super().__init__("What this Idempotency-Key started has been deleted.")
+
+
 class KeyReused(ServiceError):
     """The Idempotency-Key is that of another request; a key names one request for good."""
 

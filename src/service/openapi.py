@@ -31,7 +31,7 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 EVENT_STREAM = "text/event-stream"
 START = "StartExecution"
-OF_ACCOUNTS = {START, "CancelExecution", "RerunExecution"}
+OF_ACCOUNTS = {START, "StartBatch", "CancelExecution", "RerunExecution", "DeleteExecution"}
 """Writes that need no admin."""
 
 

@@ -10,9 +10,21 @@ from service.events import tables as _events
 from service.executions import tables as _executions
 from service.files import tables as _files
 from service.idempotency import tables as _idempotency
+from service.retention import tables as _retention
 from service.schema import metadata
 from service.workers import tables as _workers
 
-RESOURCES = (_accounts, _agents, _conversations, _datasets, _events, _executions, _files, _idempotency, _workers)
+RESOURCES = (
+    _accounts,
+    _agents,
+    _conversations,
+    _datasets,
+    _events,
+    _executions,
+    _files,
+    _idempotency,
+    _retention,
+    _workers,
+)
 
 __all__ = ["RESOURCES", "metadata"]

@@ -18,6 +18,7 @@ from tasks.attached_files import FileTexts
 from tasks.chores import forget_keys, number_events, reconcile, stop_cancelled, sweep_blobs
 from tasks.lease import Lease
 from tasks.llm.models import Models
+from tasks.retaining import retain
 from tasks.run_execution import Held
 from tasks.sweep import Sweeper
 from tasks.web_pages import WebPages
@@ -72,6 +73,7 @@ class Lifetime:
             ("number events", number_events(self)),
             ("sweep blobs", sweep_blobs(self)),
             ("forget keys", forget_keys(self)),
+            ("retention", retain(self.database)),
         ):
             self._loops.append(_keep(name, coroutine))
 

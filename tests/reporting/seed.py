@@ -64,7 +64,7 @@ def execution(
     outcome = (secret if status == "finished" else None, code, code and SECRET, retryable, cycles)
     where = (place.account_id, place.agent_id, place.data_set_id, conversation)
     times = (started, picked_up, finished)
-    values = (*where, definition, status, *outcome, *times, secret, SECRET, secret)
+    values = (*where, definition, status, *outcome, *times, secret, f"{SECRET} {conversation}", secret)
     return _insert(connection, NEW_EXECUTION, *values)
 
 

@@ -24,6 +24,7 @@ from service.datasets import catalogue_store, shop_store
 from service.executions import store as executions
 from service.files import store as files
 from service.idempotency import store as idempotency
+from service.retention import store as retention
 from service.workers import store as workers
 from tests import http, postgres
 from tests.http import Client
@@ -182,6 +183,11 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
         assert await shop_store.count_receipts(connection, shop.data_set_id) == 1
         assert await executions.live_offers(connection) == set()
         assert await executions.get_by_task_id(connection, shop.account_id, uuid.uuid4()) is None
+        async with connection.transaction():
+            assert await retention.lock(connection)
+            assert not await retention.close_day(connection)
+            await retention.erase_contents(connection, await retention.due_contents(connection, limit=5))
+            await retention.delete(connection, await retention.due_executions(connection, limit=5))
         assert await executions.get_by_task_ids(connection, [uuid.uuid4()]) == []
         assert await executions.external_ids(connection, shop.account_id, ["mine", "other"]) <= {"mine"}
         assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1

@@ -19,6 +19,7 @@ WHERE conversation_id = %(id)s AND (%(is_admin)s OR account_id = %(account_id)s)
 """
 
 SECONDS = "extract(epoch FROM {0}.finished_at - {0}.started_at)::float8 AS seconds"
+SHOWN = "%(shows_contents)s AND e.content_erased_at IS NULL"
 OWNED = """
 JOIN executions e ON e.id = {0}.execution_id
 WHERE e.conversation_id = %(id)s AND (%(is_admin)s OR e.account_id = %(account_id)s)
@@ -26,7 +27,7 @@ WHERE e.conversation_id = %(id)s AND (%(is_admin)s OR e.account_id = %(account_i
 
 # `other` is what the turn's requests cost that brought no answer; the one in flight counts as it was reserved.
 TURNS = f"""
-SELECT t.number, t.cycle, t.item, t.model, CASE WHEN %(shows_contents)s THEN t.request END AS request, t.answer,
+SELECT t.number, t.cycle, t.item, t.model, CASE WHEN {SHOWN} THEN t.request END AS request, t.answer,
        t.finish_reason, t.attempts, t.input_tokens, t.cached_tokens, t.output_tokens, t.started_at,
        {SECONDS.format("t")}, t.strategy, t.calls + (t.reserved_output_tokens > 0)::integer AS calls,
        t.lost_input_tokens + t.reserved_input_tokens AS other_input_tokens, t.lost_cached_tokens,
@@ -38,7 +39,7 @@ FROM turns t {OWNED.format("t")} ORDER BY t.number LIMIT 10000
 
 TOOL_CALLS = f"""
 SELECT c.turn, c.number, c.name, CASE WHEN %(shows_contents)s THEN c.arguments END AS arguments,
-       CASE WHEN %(shows_contents)s THEN c.result END AS result, c.succeeded, c.attempts, c.started_at,
+       CASE WHEN {SHOWN} THEN c.result END AS result, c.succeeded, c.attempts, c.started_at,
        {SECONDS.format("c")}
 FROM tool_calls c {OWNED.format("c")} ORDER BY c.turn, c.number LIMIT 10000
 """  # noqa: S608

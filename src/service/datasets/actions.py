@@ -39,12 +39,12 @@ async def require_admin(connection: Connection, principal: Principal, data_set_i
 
 async def create(connection: Connection, new: NewDataSet) -> DataSet:
     """An empty data set. Names may repeat."""
-    return data_set(await store.insert(connection, name=new.name))
+    return data_set(await store.insert(connection, new))
 
 
 async def change(connection: Connection, data_set_id: int, change: DataSetChange) -> DataSet:
     """Raises NotFound."""
-    row = await store.rename(connection, data_set_id, name=change.name or None)
+    row = await store.change(connection, data_set_id, change)
     if row is None:
         raise NotFound
     return data_set(row)

@@ -13,20 +13,26 @@ from service.definitions.shop import OrderLine, ReceiptLine
 from service.times import ts
 
 Name = Annotated[str, Meta(max_length=200, pattern=NOT_BLANK)]
+Days = Annotated[int, Meta(ge=1, le=36500)]
 MAX_PRODUCTS = 1000
 """Products that one request may carry."""
 
 
 class NewDataSet(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A data set to create."""
+    """A data set to create, and for how many days it keeps prompts, results of tools and files, and executions, each
+    after the outcome. Null: for good."""
 
     name: Name
+    content_days: Days | None = 90
+    execution_days: Days | None = None
 
 
 class DataSetChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """What to change of a data set."""
 
     name: Name | UnsetType = UNSET
+    content_days: Days | UnsetType | None = UNSET
+    execution_days: Days | UnsetType | None = UNSET
 
 
 class DataSet(Struct, kw_only=True):
@@ -35,6 +41,8 @@ class DataSet(Struct, kw_only=True):
     id: int
     name: str
     created_at: str
+    content_days: int | None
+    execution_days: int | None
 
 
 class ProductUpload(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +103,13 @@ class ReceiptRecord(Struct, kw_only=True):
 
 def data_set(row: Row) -> DataSet:
     """The record of a row."""
-    return DataSet(id=row["id"], name=row["name"], created_at=ts(row["created_at"]))
+    return DataSet(
+        id=row["id"],
+        name=row["name"],
+        created_at=ts(row["created_at"]),
+        content_days=row["content_days"],
+        execution_days=row["execution_days"],
+    )
 
 
 def product(row: Row) -> ProductRecord:

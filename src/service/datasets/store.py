@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET, structs
 from psycopg.types.json import Jsonb
 
 from service.accounts.access import Principal
 from service.database import Connection, Row
+from service.datasets.models import DataSetChange, NewDataSet
 
 VISIBLE = """
-SELECT d.id, d.name, d.created_at FROM data_sets d
+SELECT d.id, d.name, d.created_at, d.content_days, d.execution_days FROM data_sets d
 WHERE d.deleted_at IS NULL AND (%(is_admin)s OR EXISTS (
     SELECT FROM account_data_sets a WHERE a.account_id = %(account_id)s AND a.data_set_id = d.id))
 """
@@ -20,11 +22,18 @@ PAGE = VISIBLE + "ORDER BY d.id DESC LIMIT %(limit)s OFFSET %(offset)s"
 COUNT = f"SELECT count(*) AS count FROM ({VISIBLE}) visible"  # noqa: S608 - our own text
 
 PRESENT = "SELECT FROM data_sets WHERE id = %(id)s AND deleted_at IS NULL FOR SHARE"
-INSERT = "INSERT INTO data_sets (name) VALUES (%(name)s) RETURNING id, name, created_at"
-RENAME = """
-UPDATE data_sets SET name = coalesce(%(name)s, name) WHERE id = %(id)s AND deleted_at IS NULL
-RETURNING id, name, created_at
-"""
+COLUMNS = "id, name, created_at, content_days, execution_days"
+INSERT = f"""
+INSERT INTO data_sets (name, content_days, execution_days)
+VALUES (%(name)s, %(content_days)s, %(execution_days)s) RETURNING {COLUMNS}
+"""  # noqa: S608 - our own text
+CHANGE = f"""
+UPDATE data_sets SET name = coalesce(%(name)s, name),
+       content_days = CASE WHEN %(sets_content_days)s THEN %(content_days)s ELSE content_days END,
+       execution_days = CASE WHEN %(sets_execution_days)s THEN %(execution_days)s ELSE execution_days END
+ WHERE id = %(id)s AND deleted_at IS NULL
+RETURNING {COLUMNS}
+"""  # noqa: S608 - our own text
 LOCK = "SELECT FROM data_sets WHERE id = %(id)s AND deleted_at IS NULL FOR UPDATE"
 COUNT_AGENTS = "SELECT count(*) AS count FROM agents WHERE data_set_id = %(id)s AND deleted_at IS NULL"
 DELETE = "UPDATE data_sets SET deleted_at = now() WHERE id = %(id)s AND deleted_at IS NULL RETURNING id"
@@ -74,16 +83,20 @@ async def is_present(connection: Connection, data_set_id: int) -> bool:
     return await _one(connection, PRESENT, id=data_set_id) is not None
 
 
-async def insert(connection: Connection, *, name: str) -> Row:
+async def insert(connection: Connection, new: NewDataSet) -> Row:
     """The new data set."""
-    row = await _one(connection, INSERT, name=name)
+    row = await _one(connection, INSERT, **structs.asdict(new))
     assert row is not None
     return row
 
 
-async def rename(connection: Connection, data_set_id: int, *, name: str | None) -> Row | None:
-    """The data set, renamed unless `name` is None; None if it is absent."""
-    return await _one(connection, RENAME, id=data_set_id, name=name)
+async def change(connection: Connection, data_set_id: int, change: DataSetChange) -> Row | None:
+    """The data set, changed in what is set; None if it is absent."""
+    days: dict[str, object] = {}
+    for name in ("content_days", "execution_days"):
+        value = getattr(change, name)
+        days |= {name: None if value is UNSET else value, f"sets_{name}": value is not UNSET}
+    return await _one(connection, CHANGE, id=data_set_id, name=change.name or None, **days)
 
 
 async def lock(connection: Connection, data_set_id: int) -> bool:

@@ -30,6 +30,21 @@ data_sets = Table(
     Column("name", Text, nullable=False),
     timestamp_column("created_at", default_now=True),
     timestamp_column("deleted_at", nullable=True),
+    Column(
+        "content_days",
+        Integer,
+        CheckConstraint("content_days > 0", name="content_days"),
+        nullable=True,
+        server_default=text("90"),
+        comment="days that prompts, results of tools and files are kept after the outcome; null: for good",
+    ),
+    Column(
+        "execution_days",
+        Integer,
+        CheckConstraint("execution_days > 0", name="execution_days"),
+        nullable=True,
+        comment="days that executions are kept after their outcome; null: for good",
+    ),
 )
 
 products = Table(

@@ -30,6 +30,7 @@ from service.files.limits import FileLimits
 from service.files.multipart import SpooledUpload
 from service.idempotency.actions import Answer, Once, answered, carry_out, digest_of
 from service.queue import Notifier
+from service.retention import store as retention
 
 T = TypeVar("T")
 
@@ -199,7 +200,8 @@ def taken(external_id: str | None) -> Conflict:
 def _answer(row: Row, new: store.NewExecution) -> Answer:
     """The 202. `input` is in the schema's order; jsonb has its own, which later answers show."""
     body = msgspec.json.encode(models.execution({**row, "input": new.input}))
-    return Answer(status=202, body=body, location=f"/api/agentic-executions/{row['id']}/")
+    location = f"/api/agentic-executions/{row['id']}/"
+    return Answer(status=202, body=body, location=location, execution_ids=(row["id"],))
 
 
 async def get(database: Database, principal: Principal, execution_id: int) -> Row:
@@ -227,6 +229,14 @@ async def cancel(database: Database, notifier: Notifier, principal: Principal, e
     else:
         notifier.cancel_asked()
     return row
+
+
+async def erase(database: Database, principal: Principal, execution_id: int) -> None:
+    """Delete the execution with all that is its own. Raises NotFound, and Conflict before its outcome."""
+    row = await get(database, principal, execution_id)
+    async with database.transaction() as connection:
+        if row["finished_at"] is None or not await retention.delete(connection, [execution_id]):
+            raise Conflict("Only an execution that has ended can be deleted; cancel it first.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,7 +147,8 @@ def _answer(items: Sequence[Judged], rows: Mapping[UUID, Row]) -> Answer:
     results = [_result(index, item, rows) for index, item in enumerate(items)]
     accepted = sum(1 for result in results if result.execution is not None)
     started = models.StartedBatch(accepted=accepted, refused=len(results) - accepted, results=results)
-    return Answer(status=202, body=msgspec.json.encode(started))
+    ids = tuple(row["id"] for row in rows.values())
+    return Answer(status=202, body=msgspec.json.encode(started), execution_ids=ids)
 
 
 def _result(index: int, item: Judged, rows: Mapping[UUID, Row]) -> models.BatchItem:

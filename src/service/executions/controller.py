@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Controller, Response, get, post
+from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
@@ -193,6 +193,17 @@ class ExecutionsController(Controller):
                 key=key,
             )
         )
+
+    @delete(
+        "/api/agentic-executions/{execution_id:int}/",
+        operation_id="DeleteExecution",
+        summary="Delete an execution",
+        opt={"conflicts": True},
+    )
+    async def erase(self, request: AccountRequest, database: Database, execution_id: Id) -> None:
+        """Erases it at once, with its conversation, files and events. Totals of usage keep what it was; orders and
+        receipts of goods that it made stay. Only after its outcome."""
+        await actions.erase(database, request.user, execution_id)
 
     @get(
         "/api/agentic-executions/",

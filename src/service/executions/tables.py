@@ -56,6 +56,7 @@ executions = Table(
     Column("rerun_of", BigInteger, nullable=True, comment="the execution that it repeats; may be erased"),
     Column("limits", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="what this run may use"),
     Column("exit_reason", Text, nullable=True),
+    timestamp_column("content_erased_at", nullable=True),
     # Usage is set with the outcome, by usage_of().
     Column("input_tokens", BigInteger, nullable=True),
     Column("cached_tokens", BigInteger, nullable=True),
@@ -86,6 +87,21 @@ executions = Table(
         "external_id",
         unique=True,
         postgresql_where=text("external_id IS NOT NULL"),
+    ),
+    Index(
+        "executions_contents_idx",
+        "data_set_id",
+        "finished_at",
+        postgresql_where=text("finished_at IS NOT NULL AND content_erased_at IS NULL"),
+    ),
+    Index(
+        "executions_erased_idx",
+        "data_set_id",
+        "finished_at",
+        postgresql_where=text("content_erased_at IS NOT NULL"),
+    ),
+    Index(
+        "executions_finished_at_idx", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}
     ),
     Index("executions_account_started_at_idx", "account_id", "started_at"),
     Index(

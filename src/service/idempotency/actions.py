@@ -25,11 +25,12 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered: JSON bytes, and where to find what it made."""
+    """What a request is answered: JSON bytes, and where to find what it made; and the executions that it started."""
 
     status: int
     body: bytes
     location: str | None = None
+    execution_ids: tuple[int, ...] = ()
     is_repeated: bool = False
 
 
@@ -97,7 +98,13 @@ async def _attempt(database: Database, once: Once, work: Work, answer_seconds: f
             return found
         answer = await work(connection)
         await store.answer(
-            connection, once.account_id, once.key, status=answer.status, location=answer.location, body=answer.body
+            connection,
+            once.account_id,
+            once.key,
+            status=answer.status,
+            location=answer.location,
+            body=answer.body,
+            execution_ids=answer.execution_ids,
         )
         return answer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from service.database import Connection, Row
 
 WAIT_MILLISECONDS = 5000
@@ -19,7 +21,8 @@ INSERT INTO idempotency_keys (account_id, key, digest) VALUES (%(account_id)s, %
 ON CONFLICT DO NOTHING
 """
 ANSWER = """
-UPDATE idempotency_keys SET status = %(status)s, location = %(location)s, body = %(body)s
+UPDATE idempotency_keys
+   SET status = %(status)s, location = %(location)s, body = %(body)s, execution_ids = %(execution_ids)s
  WHERE account_id = %(account_id)s AND key = %(key)s
 """
 FIND = """
@@ -47,11 +50,18 @@ async def take(connection: Connection, account_id: int, key: str, digest: bytes)
 
 
 async def answer(
-    connection: Connection, account_id: int, key: str, *, status: int, location: str | None, body: bytes
+    connection: Connection,
+    account_id: int,
+    key: str,
+    *,
+    status: int,
+    location: str | None,
+    body: bytes,
+    execution_ids: Sequence[int],
 ) -> None:
-    """Keep what the request is answered, in the same transaction."""
+    """Keep what the request is answered and what it started, in the same transaction."""
     given = {"account_id": account_id, "key": key, "status": status, "location": location, "body": body}
-    await connection.execute(ANSWER, given)
+    await connection.execute(ANSWER, {**given, "execution_ids": list(execution_ids)})
 
 
 async def find(connection: Connection, account_id: int, key: str) -> Row | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.schema import metadata, timestamp_column
 
@@ -15,6 +16,13 @@ idempotency_keys = Table(
     Column("status", Integer, nullable=True),
     Column("location", Text, nullable=True),
     Column("body", LargeBinary, nullable=True, comment="the answer, byte for byte"),
+    Column(
+        "execution_ids",
+        ARRAY(BigInteger),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="what the request started",
+    ),
     timestamp_column("created_at", default_now=True),
     Index("idempotency_keys_created_at_idx", "created_at"),
 )

@@ -34,7 +34,7 @@ def test_created_data_set_is_answered_in_full_and_given_to_nobody(admin: Client,
 
     record = answer.json()
     assert answer.status_code == 201
-    assert list(record) == ["id", "name", "created_at"]
+    assert list(record) == ["id", "name", "created_at", "content_days", "execution_days"]
     assert admin.get(f"{PATH}{record['id']}/").json() == record
     assert admin.get(f"{PATH}{record['id']}/", headers=world.user.headers).status_code == 404
 
