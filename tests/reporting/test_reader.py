@@ -21,7 +21,8 @@ def names(connection: psycopg.Connection, schema: str) -> list[str]:
 
 
 def test_reader_reads_every_view(connection: psycopg.Connection, reader: Reader) -> None:
-    assert set(names(connection, "reporting")) == {"executions", "cycles", "verdicts", "queue", "workers", "stuck"}
+    views = {"executions", "cycles", "verdicts", "queue", "workers", "stuck", "daily"}
+    assert set(names(connection, "reporting")) == views
     for view in names(connection, "reporting"):
         reader.execute(sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(view)))
 
