@@ -50,7 +50,8 @@ class LocalModel:
     async def ask(self, request: Request, options: Mapping[str, Any] | None = None) -> Answer:
         """One answer. The time limit starts when the model does: others may be asking before us.
 
-        A server that dies under the question is started again, once; one that does not answer in time is killed.
+        A server that dies under the question is started again, once; one that does not answer in time is killed, and
+        so is one whose question was cancelled: it would go on to write an answer that nobody waits for.
         """
         body = {**chat_body(request), **(options or {})}
         async with self._turn:
@@ -62,6 +63,9 @@ class LocalModel:
                 raise ModelError(
                     f"The local model did not answer within {request.timeout_seconds:g} seconds", retryable=True
                 ) from error
+            except asyncio.CancelledError:
+                await self._process.stop(grace_seconds=0)
+                raise
 
     async def close(self) -> None:
         """End the child process."""

@@ -117,6 +117,23 @@ def test_ask_when_another_question_is_being_answered_then_its_time_does_not_coun
     assert isinstance(second, Answer)
 
 
+def test_ask_when_cancelled_then_its_process_ends_and_the_next_question_is_answered(tmp_path: Path) -> None:
+    async def use(model: LocalModel, process: LocalProcess) -> tuple[int, str]:
+        asking = asyncio.ensure_future(model.ask(request()))
+        while not list(tmp_path.iterdir()):  # noqa: ASYNC110, ASYNC240 - the server notes its first question
+            await asyncio.sleep(0.01)
+        assert process.pid is not None
+        first = process.pid
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        return first, (await model.ask(request())).text
+
+    first, answer = with_fragile(tmp_path, "hang_deaf", DONE, use=use)
+
+    assert gone_within(first, 10)
+    assert answer == '"done"'
+
+
 def test_ask_when_process_ends_while_starting_then_a_retryable_error(tmp_path: Path) -> None:
     error = with_fragile(tmp_path, "stillborn", use=error_of)
 
