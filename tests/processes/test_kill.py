@@ -64,13 +64,8 @@ def test_worker_killed_at_every_step_loses_nothing_and_repeats_no_answer(
         lost = {} if is_committed else {"turn answered": {1: 2}, "correction answered": {5: 2}}.get(step, {})
         assert repeated == lost, (step, is_committed)
         is_in_flight = step.endswith(" asked") if is_committed else step.endswith(" answered")
-<<<<<<< HEAD
         asked_by_it = sum(times for (run, _), times in asked.items() if run == execution_id)
         check_usage(connection, execution_id, asked_by_it, is_in_flight)
-=======
-        calls_in_all = sum(times for (run, _), times in asked.items() if run == execution_id)
-        check_usage(connection, execution_id, calls_in_all, is_in_flight)
->>>>>>> f7959b5 (Let the reader's and the plans' tests know of daily totals)
     # Corrections went on up the ladder where they stood.
     rungs = "SELECT array_agg(strategy ORDER BY number) FROM turns WHERE execution_id = ANY (%s) GROUP BY execution_id"
     ladders = {tuple(taken) for (taken,) in connection.execute(rungs, (list(at),))}
