@@ -66,6 +66,8 @@ async def _agent_and_files(database: Database, principal: Principal, earlier: Ro
         stored = await files.list_files(connection, earlier["conversation_id"])
     if agent is None:
         raise Conflict("The agent of this execution is not there any more for this account.")
+    if len(stored) < len(earlier["files"]):
+        raise Conflict("The files of this execution are kept no more; start a new one with them.")
     kept = [NewFile(blob_id=file.blob_id, filename=file.filename, content_type=file.content_type) for file in stored]
     return agent, kept
 

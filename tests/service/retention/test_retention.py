@@ -92,6 +92,7 @@ def test_contents_when_their_days_are_over_then_prompts_results_and_files_go_and
     retain(database_url)
     assert client.get(f"{LIST}{execution}/").json() == shown
     assert client.get(shown["files"][0]["file_url"]).status_code == 404
+    assert client.post(f"{LIST}{execution}/rerun/").status_code == 409
     turn = client.get(record, headers=world.admin.headers).json()["cycles"][0]["turns"][0]
     assert (turn["asked"], turn["tool_calls"][0]["result"], turn["tool_calls"][0]["name"]) == (None, None, "search")
     stored = connection.execute("SELECT request, (SELECT result FROM tool_calls) FROM turns").fetchone()
