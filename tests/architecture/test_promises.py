@@ -12,8 +12,8 @@ import pytest
 from service.cli import COMMANDS
 from tests.architecture.sources import ROOT, parsed
 
-REQUIREMENTS = [f"S{number}" for number in range(1, 24)] + [f"H{number}" for number in range(1, 8)]
-ROW = re.compile(r"^\| ([HS]\d+) \| (.+?) \| (.*?) ?\|$", re.MULTILINE)
+REQUIREMENTS = [f"{part}{number}" for part, most in (("S", 23), ("H", 10), ("V", 10)) for number in range(1, most + 1)]
+ROW = re.compile(r"^\| ([HSV]\d+) \| (.+?) \| (.*?) ?\|$", re.MULTILINE)
 SHOWN_BY = re.compile(r"`([^`]+)`")
 
 
