@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
@@ -14,10 +15,16 @@ import httpx
 import psycopg
 import pytest
 
+from service.database import Database
+from service.events import stream as streams
+from service.events.hub import EXECUTION, Hub
+from service.events.numbering import Numbering
+from service.settings import Settings
 from tests import postgres
 from tests.service.conftest import World
 from tests.service.events.conftest import Live, Teller, live
 from tests.service.events.test_pages import ACCOUNT, of
+from tests.tasks.conftest import AsApp
 
 STREAM = {"Accept": "text/event-stream"}
 
@@ -275,3 +282,33 @@ def test_foreign_stream_is_absent_and_one_of_the_future_refused(
     answer = client.get(of(teller.accept()), headers={**STREAM, "Last-Event-ID": "2"})
     assert answer.status_code == 400
     assert answer.json()["errors"] == [{"field": "Last-Event-ID", "message": "is 2, but the last event is 1"}]
+
+
+def test_client_that_does_not_read_is_given_up_and_holds_up_nobody(
+    database_url: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PATIENCE_SECONDS", 0.05)
+    execution_id = teller.accept()
+    sent: list[bytes] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if len(sent) == 1:  # as when the connection takes no more
+            await asyncio.Event().wait()
+        sent.append(message["body"])
+
+    async def allowed() -> bool:
+        return True
+
+    async def use(database: Database) -> int:
+        hub = Hub(database, Numbering(database), Settings.read({"DATABASE_URL": database_url}))
+        feed = streams.Feed(source=EXECUTION, of=execution_id, after=0, head=1, is_allowed=allowed, beat_seconds=60)
+        opened = streams.EventStream(hub, database, feed).to_asgi_response()
+        await asyncio.wait_for(opened.send_body(send, receive), 10)
+        await hub.close()
+        return hub.watching
+
+    assert AsApp(database_url).pooled(use) == 0
+    assert sent == [streams.FIRST]
