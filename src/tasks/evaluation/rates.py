@@ -54,11 +54,12 @@ def resampled(
     """A statistic of the summed sums of all cases, with the percentile interval over cases drawn with replacement."""
     if not cases:
         return Estimate(None, None, None)
+    value = statistic(_total(cases))
+    if all(tuple(case) == tuple(cases[0]) for case in cases):
+        return Estimate(_finite(value), _finite(value), _finite(value))
     source = random.Random(seed)  # noqa: S311 - a sample, no secret
     drawn = sorted(statistic(_total(source.choices(cases, k=len(cases)))) for _ in range(draws))
-    return Estimate(
-        _finite(statistic(_total(cases))), _finite(percentile(drawn, 0.025)), _finite(percentile(drawn, 0.975))
-    )
+    return Estimate(_finite(value), _finite(percentile(drawn, 0.025)), _finite(percentile(drawn, 0.975)))
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
