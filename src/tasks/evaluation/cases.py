@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ class CaseLine(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     input: dict[str, Any]
     files: list[str] = msgspec.field(default_factory=list)
     products: list[Product] | str = msgspec.field(default_factory=list)
+    stock: dict[str, int] = msgspec.field(default_factory=dict)
     expect: Expected = ANY
     attributes: list[Name] = msgspec.field(default_factory=list)
     held_out: bool = False
@@ -43,6 +44,7 @@ class Case:
     input: Any
     files: tuple[AttachedFile, ...] = ()
     products: tuple[Product, ...] = ()
+    stock: Mapping[str, int] = field(default_factory=dict)
     expect: Expected = ANY
     attributes: tuple[str, ...] = ()
     held_out: bool = False
@@ -88,6 +90,7 @@ async def _case(line: str, folder: Path, definition: AnyDefinition, texts: _Text
         input=decode(definition.input, read.input),
         files=files,
         products=products,
+        stock=read.stock,
         expect=read.expect,
         attributes=tuple(read.attributes),
         held_out=read.held_out,

@@ -55,7 +55,7 @@ async def run_case(
         definition=made,
         model=asked,
         journal=journal,
-        context=RunContext(data_set=MemoryDataSet(case.products), files=case.files, execution_id=key.seed),
+        context=_context(case, key.seed),
         budget=Budget(made.limits, turn_seconds=turn_seconds),
         models=another,
     )
@@ -77,6 +77,11 @@ def is_success(outcome: Outcome, expect: Expected) -> bool:
             return outcome.code == expect.failure_code
         case _ as never:
             assert_never(never)
+
+
+def _context(case: Case, seed: int) -> RunContext:
+    data_set = MemoryDataSet(case.products, stock=case.stock)
+    return RunContext(data_set=data_set, files=case.files, execution_id=seed)
 
 
 def _is_models_fault(outcome: Failed, *, has_answered: bool) -> bool:

@@ -25,10 +25,12 @@ def read(path: Path) -> list[Case]:
 def test_cases_when_read_then_files_are_text_and_products_are_there(tmp_path: Path) -> None:
     (tmp_path / "sheet.txt").write_text("A-1  Cup\r\n- holds tea")
     (tmp_path / "products.csv").write_text("sku,name,colour\nA-1,Cup,red\n")
-    line = {**GOOD, "files": ["sheet.txt"], "products": "products.csv", "attributes": ["plain"], "held_out": True}
+    beside = {"files": ["sheet.txt"], "products": "products.csv", "stock": {"A-1": 4}}
+    line = {**GOOD, **beside, "attributes": ["plain"], "held_out": True}
     [case] = read(write_lines(tmp_path / "cases.jsonl", [line]))
     assert [(file.filename, file.text) for file in case.files] == [("sheet.txt", "A-1  Cup\n- holds tea")]
     assert case.products == (Product(sku="A-1", name="Cup", details={"colour": "red"}),)
+    assert case.stock == {"A-1": 4}
     assert case.input == {"skus": ["A-1"], "additional_instructions": None}
     assert (case.attributes, case.held_out) == (("plain",), True)
 
@@ -57,6 +59,7 @@ def test_cases_when_a_file_changes_then_it_is_another_case(tmp_path: Path) -> No
         ({**GOOD, "products": "absent.csv"}, "products: 'absent.csv' cannot be read"),
         ({**GOOD, "products": "bad.csv"}, "products: bad.csv has no column named sku"),
         ({**GOOD, "products": [{"name": "Cup"}]}, "products"),
+        ({**GOOD, "stock": {"A-1": "four"}}, "stock"),
         ({**GOOD, "expect": {"failure": "x"}}, "expect"),
     ],
 )
