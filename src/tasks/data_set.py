@@ -9,7 +9,9 @@ import msgspec
 from service.database import Database, Row
 from service.datasets import catalogue_store, store
 from service.definitions.context import Product, ProductChange
+from service.executions import runtime
 from service.executions.runtime import Claim
+from tasks.journal import LostClaim
 from tasks.shop import DataSetShop
 from tasks.storable import clean, clean_text
 
@@ -17,11 +19,12 @@ MOST_RESULTS = 100
 
 
 class CatalogueDataSet:
-    """The DataSet of one execution over its rows. Each method is one statement; raises Unavailable in an outage,
-    which gets out of the tool: the call is repeated when the database is back."""
+    """The DataSet of one execution over its rows. Raises Unavailable in an outage, which gets out of the tool: the call is
+    repeated when the database is back."""
 
     def __init__(self, database: Database, data_set_id: int, name: str, claim: Claim) -> None:
         self._database = database
+        self._claim = claim
         self.id = data_set_id
         self.name = name
         self.shop = DataSetShop(database, data_set_id, claim)
@@ -47,8 +50,13 @@ class CatalogueDataSet:
         return [_product(row) for row in rows]
 
     async def upsert(self, changes: Sequence[ProductChange]) -> list[Product]:
-        """Write all changes at once. Several changes of one SKU are taken in their order."""
-        async with self._database.connection() as connection:
+        """Write all changes at once. Several changes of one SKU are taken in their order.
+
+        Raises LostClaim where the execution is somebody else's by now: a worker that lost it changes nothing.
+        """
+        async with self._database.transaction() as connection:
+            if not await runtime.hold(connection, self._claim):
+                raise LostClaim
             rows = await store.upsert_products(connection, self.id, _merged(changes))
         return [_product(row) for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -11,17 +12,19 @@ from service.database import Database
 from service.definitions.context import Product, ProductChange
 from service.executions.runtime import Claim
 from tasks.data_set import CatalogueDataSet
+from tasks.journal import LostClaim
 from tests.tasks.conftest import AsApp
 from tests.tasks.seed import Shop, add_product, open_shop
+from tests.tasks.test_shop import held
 
 T = TypeVar("T")
 
 NO_CLAIM = Claim(execution_id=0, worker_id=0, epoch=0)
 
 
-def using(app: AsApp, shop: Shop, use: Callable[[CatalogueDataSet], Awaitable[T]]) -> T:
+def using(app: AsApp, shop: Shop, use: Callable[[CatalogueDataSet], Awaitable[T]], claim: Claim = NO_CLAIM) -> T:
     async def run(database: Database) -> T:
-        return await use(CatalogueDataSet(database, shop.data_set_id, "shop", NO_CLAIM))
+        return await use(CatalogueDataSet(database, shop.data_set_id, "shop", claim))
 
     return app.pooled(run)
 
@@ -85,8 +88,9 @@ def test_upsert_writes_what_is_given_and_keeps_the_rest(app: AsApp, catalogue: S
         ProductChange(sku="NEW", name="New", details={"a\0": "b\0"}),
         ProductChange(sku="CH-1", name="Oak armchair", details={"colour": "dark"}),
     ]
+    claim = held(catalogue)
     for _ in range(2):  # safe to repeat
-        written = using(app, catalogue, lambda data_set: data_set.upsert(changes))
+        written = using(app, catalogue, lambda data_set: data_set.upsert(changes), claim)
         assert written == [
             Product(
                 sku="CH-1",
@@ -99,7 +103,14 @@ def test_upsert_writes_what_is_given_and_keeps_the_rest(app: AsApp, catalogue: S
 
 
 def test_upsert_of_nothing_writes_nothing(app: AsApp, catalogue: Shop) -> None:
-    assert using(app, catalogue, lambda data_set: data_set.upsert([])) == []
+    assert using(app, catalogue, lambda data_set: data_set.upsert([]), held(catalogue)) == []
+
+
+def test_upsert_when_the_claim_was_lost_then_nothing_is_written(app: AsApp, catalogue: Shop) -> None:
+    late = replace(held(catalogue), epoch=0)
+    with pytest.raises(LostClaim):
+        using(app, catalogue, lambda data_set: data_set.upsert([ProductChange(sku="CH-1", name="Late")]), late)
+    assert using(app, catalogue, lambda data_set: data_set.products(["CH-1"]))[0].name == "Oak chair"
 
 
 def test_undescribed_are_the_products_without_a_description_by_sku(app: AsApp, catalogue: Shop) -> None:
