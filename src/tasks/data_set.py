@@ -19,8 +19,10 @@ MOST_RESULTS = 100
 
 
 class CatalogueDataSet:
-    """The DataSet of one execution over its rows. Raises Unavailable in an outage, which gets out of the tool: the call is
-    repeated when the database is back."""
+    """The DataSet of one execution over its rows.
+
+    Raises Unavailable in an outage, which gets out of the tool: the call is repeated when the database is back.
+    """
 
     def __init__(self, database: Database, data_set_id: int, name: str, claim: Claim) -> None:
         self._database = database
