@@ -67,6 +67,22 @@ def create_account(
     return Account(account_id, token)
 
 
+def create_webhook(connection: psycopg.Connection, account_id: int) -> int:
+    """A webhook without a secret, which is all that lists and look-ups need, with a delivery that has its id."""
+    webhook_id = _id(
+        connection,
+        "INSERT INTO webhooks (account_id, url, event_types, body, after_position)"
+        " VALUES (%s, 'https://shop.example.com/', '{execution.finished}', 'thin', 0) RETURNING id",
+        account_id,
+    )
+    connection.execute(
+        "INSERT INTO webhook_deliveries (id, account_id, webhook_id, type, occurred_at, lane, status, finished_at)"
+        " OVERRIDING SYSTEM VALUE VALUES (%s, %s, %s, 'webhook.ping', now(), '', 'delivered', now())",
+        (webhook_id, account_id, webhook_id),
+    )
+    return webhook_id
+
+
 def finish(connection: psycopg.Connection, execution_id: int, result: object, *, seconds: float = 16.554571) -> None:
     """Put an execution into its final state, as a worker would."""
     connection.execute(

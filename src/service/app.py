@@ -34,10 +34,13 @@ from service.health.controller import HealthController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.settings import Settings
+from service.webhooks.controller import ExecutionDeliveriesController, WebhooksController
 
 CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     ExecutionsController,
     EventsController,
+    WebhooksController,
+    ExecutionDeliveriesController,
     FilesController,
     ConversationsController,
     AgentsController,

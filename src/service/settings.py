@@ -14,14 +14,15 @@ from typing import Any
 from service.egress import Allowed, read_networks
 from service.errors import SetupError
 from service.profiles import Profiles, read_profiles
+from service.sealing import Keys, read_keys
 
 LONGEST_SHOWN = 60
 """Characters of a value that is quoted where it cannot be read: a whole document is not, it may hold anything."""
 
 
-def variable(name: str, default: str, doc: str) -> Any:
+def variable(name: str, default: str, doc: str, *, is_secret: bool = False) -> Any:
     """A setting: the environment variable it is read from, its default as written there, and its meaning with unit."""
-    return field(default=MISSING, metadata={"variable": name, "default": default, "doc": doc})
+    return field(default=MISSING, metadata={"variable": name, "default": default, "doc": doc, "is_secret": is_secret})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,23 @@ class Settings:
         "Comma-separated networks, such as 10.20.0.0/16, that requests to clients' URLs may reach although they are "
         "not public. Empty: public addresses only.",
     )
+    secret_keys: Keys = variable(  # noqa: RUF009 - a field, as the others
+        "AGENTIC_SECRET_KEY",
+        "",
+        "Comma-separated keys, each 32 bytes in URL-safe Base64, that secrets of webhooks are encrypted under: the "
+        "first seals, all open. Needed by the API and the worker. Empty: webhooks are refused.",
+        is_secret=True,
+    )
+    webhook_concurrency: int = variable(
+        "AGENTIC_WEBHOOK_CONCURRENCY",
+        "20",
+        "Webhooks that one worker delivers side by side, beside its executions.",
+    )
+    webhook_seconds: float = variable(
+        "AGENTIC_WEBHOOK_SECONDS",
+        "15",
+        "Seconds that a receiver of a webhook may take to answer.",
+    )
     worker_name: str = variable(
         "AGENTIC_WORKER_NAME",
         "",
@@ -259,7 +277,8 @@ class Settings:
             try:
                 read[setting.name] = READERS[str(setting.type)](text)
             except ValueError as error:
-                shown = f"={text!r}" if len(text) <= LONGEST_SHOWN else ""
+                is_shown = len(text) <= LONGEST_SHOWN and not setting.metadata["is_secret"]
+                shown = f"={text!r}" if is_shown else ""
                 raise SetupError(f"{name}{shown} cannot be read: {error}") from error
         read["profiles"] = read["profiles"].with_keys(lambda name: _given(values, name))
         return cls(**read)
@@ -297,4 +316,5 @@ READERS: dict[str, Callable[[str], object]] = {
     "tuple[str, ...]": _read_names,
     "Profiles": read_profiles,
     "Allowed": read_networks,
+    "Keys": read_keys,
 }

@@ -12,6 +12,7 @@ from service.files import tables as _files
 from service.idempotency import tables as _idempotency
 from service.retention import tables as _retention
 from service.schema import metadata
+from service.webhooks import tables as _webhooks
 from service.workers import tables as _workers
 
 RESOURCES = (
@@ -24,6 +25,7 @@ RESOURCES = (
     _files,
     _idempotency,
     _retention,
+    _webhooks,
     _workers,
 )
 

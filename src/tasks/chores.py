@@ -99,6 +99,7 @@ async def number_events(lifetime: Lifetime) -> None:
         try:
             if await number_and_tell(lifetime.database):
                 lifetime.events_added.set()  # there may be more, or some that committed meanwhile
+            lifetime.deliverer.events_numbered()
             await asyncio.sleep(PAUSE_SECONDS)
         except FAILURES as error:
             _note(error)

@@ -57,7 +57,7 @@ class Bounds:
     """What one request may cost. `total_seconds` holds for redirects and body together, `silence_seconds` for one wait.
 
     `body_bytes` are counted after decompression, and of what came over the wire too; the rest is cut. A body of another
-    type than `content_types` is not read.
+    type than `content_types` is not read, nor is one of which no bytes are wanted.
     """
 
     body_bytes: int
@@ -232,7 +232,10 @@ async def _read(target: Target, response: httpx.Response, bounds: Bounds) -> Rec
 
 
 async def _body(response: httpx.Response, encoding: str, most: int) -> tuple[bytes, bool]:
-    """The body's first `most` bytes, decompressed within that bound, and whether there is more."""
+    """The body's first `most` bytes, decompressed within that bound, and whether there is more. For none of them the
+    body is not waited for."""
+    if not most:
+        return b"", True
     if encoding not in ("identity", "gzip", "x-gzip", ""):
         raise NoAnswer(Fault.BROKEN, "gave an answer in an encoding that was not asked for")
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress if "gzip" in encoding else None

@@ -16,6 +16,7 @@ from service.settings import Settings
 from service.workers.store import Identity, WorkerDescription
 from tasks.attached_files import FileTexts
 from tasks.chores import forget_keys, number_events, reconcile, stop_cancelled, sweep_blobs
+from tasks.delivering import Deliverer
 from tasks.lease import Lease
 from tasks.llm.models import Models
 from tasks.retaining import retain
@@ -50,6 +51,7 @@ class Lifetime:
         self.notifier = Notifier(self.database, on_events=self.events_added.set)
         self.files = FileTexts(settings, self.database)
         self.web = WebPages(settings)
+        self.deliverer = Deliverer(settings, self.database)
         self.models = Models(settings, self.files.bytes_of)
         self.is_stopping = False
         self.identity: Identity | None = None
@@ -74,6 +76,7 @@ class Lifetime:
             ("sweep blobs", sweep_blobs(self)),
             ("forget keys", forget_keys(self)),
             ("retention", retain(self.database)),
+            ("deliver webhooks", self.deliverer.run()),
         ):
             self._loops.append(_keep(name, coroutine))
 

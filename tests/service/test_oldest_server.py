@@ -25,15 +25,18 @@ from service.executions import store as executions
 from service.files import store as files
 from service.idempotency import store as idempotency
 from service.retention import store as retention
+from service.webhooks import delivery_store
 from service.workers import store as workers
 from tests import http, postgres
 from tests.http import Client
 from tests.service.conftest import make_registry
 from tests.tasks.conftest import AsApp, sync_connection
 from tests.tasks.holding import add_worker, hold
+from tests.tasks.hooks import KEY
 from tests.tasks.seed import Shop
 from tests.tasks.test_shop import ORDER, RECEIPT, using
 
+HOOK = "https://shop.example.com/hook"
 PACKAGE = Path(service.__file__).parent
 CONNECTIONS = {"connection", "database"}
 FILTERS = (
@@ -78,14 +81,17 @@ def test_every_function_of_the_stores_when_called_on_postgresql_15_works(pg15_da
     with noting_calls() as called, psycopg.connect(pg15_database_url, autocommit=True) as connection:
         assert connection.info.server_version // 10000 == 15
         admin = http.create_account(connection, "admin", is_admin=True)
-        with http.serving(postgres.as_role(pg15_database_url, postgres.APP), make_registry()) as client:
+        url = postgres.as_role(pg15_database_url, postgres.APP)
+        with http.serving(url, make_registry(), AGENTIC_SECRET_KEY=KEY) as client:
             client.headers.update(admin.headers)
             assert client.get("/readyz").json() == {"status": "ok"}
             data_set, agent, account = set_up(client)
             shop = Shop(connection, account, data_set, agent)
+            webhook = set_up_webhooks(client)
             start_and_read(client, shop)
         app = AsApp(pg15_database_url)
         run_by_hand(app, shop)
+        deliver_by_hand(app, webhook)
         call_the_rest(app, shop)
     missed = sorted(name for code, name in expected.items() if code not in called)
     assert not missed, f"nothing here calls {missed}: add to the scenario what reaches them"
@@ -123,9 +129,31 @@ def cycle(client: Client, resource: str, new: dict[str, object], change: dict[st
     return int(kept)
 
 
+def set_up_webhooks(client: Client) -> int:
+    """The id of one for every end; one that signs for executions' own URLs, and one that was deleted, are there too."""
+    kept, _, gone = (ask(client, "POST", "webhooks/", body)["id"] for body in ({"url": HOOK}, {}, {"url": HOOK}))
+    ask(client, "PATCH", f"webhooks/{kept}/", {"is_active": False})
+    ask(client, "PATCH", f"webhooks/{kept}/", {"is_active": True, "event_types": ["execution.accepted"]})
+    ask(client, "POST", f"webhooks/{kept}/rotate-secret/")
+    ask(client, "DELETE", f"webhooks/{gone}/")
+    assert ask(client, "GET", "webhooks/?page=last")["count"] == 2
+    ping = ask(client, "POST", f"webhooks/{kept}/ping/")
+    ask(client, "PATCH", f"webhooks/{kept}/", {"is_active": False})
+    ask(client, "PATCH", f"webhooks/{kept}/", {"is_active": True})
+    ask(client, "POST", f"webhooks/{kept}/deliveries/{ping['id']}/redeliver/")
+    ask(client, "GET", f"webhooks/{kept}/deliveries/")
+    return int(kept)
+
+
 def start_and_read(client: Client, shop: Shop) -> None:
     asked = {
-        "data": {"execution_key": "summary", "input": '{"text": "a"}', "external_id": "mine", "metadata": '{"a": "b"}'},
+        "data": {
+            "execution_key": "summary",
+            "input": '{"text": "a"}',
+            "external_id": "mine",
+            "metadata": '{"a": "b"}',
+            "webhook_url": HOOK,
+        },
         "files": {"files[]": ("note.txt", b"some words" * 30_000, "text/plain")},
         "headers": {"Idempotency-Key": "once"},
     }
@@ -137,6 +165,7 @@ def start_and_read(client: Client, shop: Shop) -> None:
         assert len(ask(client, "GET", f"agentic-executions/?{query}{filters}")["results"]) == 1
     assert ask(client, "GET", "agentic-executions/?failure_code=unknown")["results"] == []
     ask(client, "GET", f"agentic-executions/{started['id']}/")
+    ask(client, "GET", f"agentic-executions/{started['id']}/deliveries/")
     ask(client, "GET", f"conversations/{started['conversation']}/")
     assert client.get(started["files"][0]["file_url"]).status_code == 200
 
@@ -164,6 +193,25 @@ def run_by_hand(app: AsApp, shop: Shop) -> None:
     with sync_connection(app.url) as connection:
         assert workers.renew(connection, worker.worker_id, lease_seconds=10)
         workers.unregister(connection, worker.worker_id)
+
+
+def deliver_by_hand(app: AsApp, webhook_id: int) -> None:
+    """Events as deliveries, one of which finds that its receiver is gone."""
+
+    async def deliver(connection: Connection) -> None:
+        await connection.execute("SELECT number_new_events(500)")
+        assert await delivery_store.is_behind(connection)
+        async with connection.transaction():
+            assert (await delivery_store.fan_out(connection)).added == 1
+        claimed = await delivery_store.claim(connection, limit=5, share=5, lease_seconds=60)
+        assert {each.webhook_id for each in claimed} == {webhook_id}
+        gone = delivery_store.Attempted(status="failed", status_code=410, error="gone")
+        async with connection.transaction():
+            assert await delivery_store.record(connection, claimed[0], gone)
+            await delivery_store.disable(connection, claimed[0])
+        assert await delivery_store.forget(connection, age_seconds=-1, limit=5) == 2
+
+    app.connected(deliver)
 
 
 def call_the_rest(app: AsApp, shop: Shop) -> None:

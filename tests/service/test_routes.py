@@ -96,11 +96,13 @@ class Ids:
     conversation_id: int
     data_set_id: int
     account_id: int
+    webhook_id: int
+    delivery_id: int
 
 
 @pytest.fixture
 def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids:
-    """With a file that is named as the conversation's id, which is what `filled` asks for."""
+    """With a file that is named as the conversation's id, and a delivery of the webhook's, which `filled` asks for."""
     body = {"execution_key": "summary", "input": {"text": "mine"}}
     started = client.post(
         f"/api/agents/{world.foreign}/agentic-executions/", json=body, headers=world.stranger.headers
@@ -111,6 +113,7 @@ def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids
         " SELECT c.id, c.account_id, blob.id, c.id::text, 'text/plain' FROM conversations c, blob WHERE c.id = %s",
         (started["conversation"],),
     )
+    webhook_id = http.create_webhook(connection, world.stranger.id)
     data_set = client.get("/api/data-sets/", headers=world.stranger.headers).json()["results"][0]["id"]
     return Ids(
         agent_id=world.foreign,
@@ -118,6 +121,8 @@ def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids
         conversation_id=started["conversation"],
         data_set_id=data_set,
         account_id=world.stranger.id,
+        webhook_id=webhook_id,
+        delivery_id=webhook_id,
     )
 
 
@@ -152,6 +157,7 @@ def test_foreign_row_is_there_for_its_owner(client: Client, foreign: Ids, world:
     assert client.get(f"/api/conversations/{foreign.conversation_id}/", headers=headers).status_code == 200
     assert client.get(f"/api/agents/{foreign.agent_id}/", headers=headers).status_code == 200
     assert client.get(f"/api/data-sets/{foreign.data_set_id}/products/", headers=headers).status_code == 200
+    assert client.get(f"/api/webhooks/{foreign.webhook_id}/", headers=headers).status_code == 200
 
 
 def test_admin_reads_every_row_by_id(client: Client, foreign: Ids, world: World) -> None:
@@ -168,6 +174,7 @@ def test_no_list_shows_a_foreign_row(client: Client, foreign: Ids, world: World)
     data_sets = [item["id"] for item in client.get("/api/data-sets/").json()["results"]]
 
     assert executions["count"] == 0
+    assert client.get("/api/webhooks/").json()["count"] == 0
     assert foreign.agent_id not in agents
     assert foreign.data_set_id not in data_sets
 

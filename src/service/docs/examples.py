@@ -50,6 +50,7 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "metadata": {"shop": "7"},
     }
     scheduled = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
+    scheduled["webhook_url"] = None
     return {**shown, **added, **spent, **scheduled, **(changed or {})}
 
 
@@ -131,6 +132,30 @@ STREAM = 'id: 3\nevent: turn_started\ndata: {"execution":42,"sequence":3,"kind":
 
 ACCOUNT_EVENTS = {"next": None, "next_after": 7031, "results": [{**JUDGED, "position": 7031}]}
 
+DELIVERY = {
+    "id": 7,
+    "webhook": 3,
+    "message_id": "msg_0b9f0a3c2d6e4f51a7c08d9e1f2a3b4c",
+    "type": "execution.finished",
+    "execution": 42,
+    "sequence": 9,
+    "status": "pending",
+    "created_at": "2025-04-10T14:00:16.571200Z",
+    "next_attempt_at": "2025-04-10T14:05:22.004100Z",
+    "finished_at": None,
+    "attempts": [
+        {
+            "number": 1,
+            "started_at": "2025-04-10T14:00:16.573900Z",
+            "status_code": 503,
+            "milliseconds": 41,
+            "error": "server_error",
+        }
+    ],
+}
+
+DELIVERIES = {"next": None, "previous": None, "results": [DELIVERY]}
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "StartExecution": {"accepted": execution()},
     "GetExecution": {
@@ -145,6 +170,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "ListExecutions": {"page": PAGE},
     "ListExecutionEvents": {"page": EVENTS},
     "ListEvents": {"page": ACCOUNT_EVENTS},
+    "ListDeliveries": {"page": DELIVERIES},
+    "ListExecutionDeliveries": {"page": DELIVERIES},
     "Healthz": {"up": {"status": "ok"}},
     "Readyz": {"ready": {"status": "ok"}},
 }
@@ -160,6 +187,9 @@ BODIES: dict[str, Any] = {
     "ChangeDataSet": {"name": "Summer catalogue"},
     "WriteProducts": [{"sku": "SKU-001", "name": "Mug", "details": {"colour": "red"}}],
     "CreateAgent": {"name": "Enricher", "agent_type": "catalog-enrichment", "data_set": 3, "file_upload": True},
+    "CreateWebhook": {"url": "https://shop.example.com/hooks/executions", "body": "thin"},
+    "ChangeWebhook": {"event_types": ["execution.finished", "execution.failed"], "is_active": True},
+    "RotateSecret": {"keep_old_seconds": 86400},
     "ChangeAgent": {"model": "local:smollm2"},
 }
 """Operation id: a JSON body."""

@@ -10,6 +10,7 @@ from service.definitions.limits import FROM_ZERO, NAMES, WHOLE, Limits
 from service.definitions.registry import Registry
 from service.definitions.schema import schema_of
 from service.docs import examples
+from service.egress import LONGEST_URL
 from service.executions.models import Labels
 from service.executions.schedule import FARTHEST, HIGHEST_PRIORITY
 
@@ -33,6 +34,15 @@ SCHEDULE: dict[str, Any] = {
     },
 }
 """When and in which order; the same in both bodies."""
+
+CALLBACK: dict[str, Any] = {
+    "webhook_url": {
+        "type": "string",
+        "format": "uri",
+        "maxLength": LONGEST_URL,
+        "description": "Who is told how it ends, signed with the secret of the account's webhook without a URL.",
+    }
+}
 
 
 def start_body(registry: Registry) -> dict[str, Any]:
@@ -61,6 +71,7 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
             "limits": _limits(definition.limits),
             **_labels(),
             **SCHEDULE,
+            **CALLBACK,
         },
         "required": ["execution_key"],
         "additionalProperties": False,
@@ -76,6 +87,7 @@ def _any_json_form() -> dict[str, Any]:
             "limits": _limits(Limits()),
             **_labels(),
             **SCHEDULE,
+            **CALLBACK,
         },
         "required": ["execution_key"],
         "additionalProperties": False,
@@ -122,6 +134,7 @@ def _form(keys: list[str]) -> dict[str, Any]:
             "external_id": _labels()["external_id"],
             "metadata": encoded,
             **SCHEDULE,
+            **CALLBACK,
             "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
         },
         "additionalProperties": False,

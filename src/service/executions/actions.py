@@ -31,6 +31,7 @@ from service.files.multipart import SpooledUpload
 from service.idempotency.actions import Answer, Once, answered, carry_out, digest_of
 from service.queue import Notifier
 from service.retention import store as retention
+from service.webhooks.callbacks import Callbacks
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Start:
     """What a client asks for. Without an execution_key the agent's only definition is meant; a text is JSON-encoded.
 
     `limits` are those that it wants lower than the definition's; `external_id` and `metadata` are its own words;
-    `deadline`, `start_after` and `priority` are as `read_schedule` takes them.
+    `deadline`, `start_after` and `priority` are as `read_schedule` takes them; `webhook_url` is told how it ends.
     """
 
     execution_key: str | None
@@ -54,6 +55,7 @@ class Start:
     deadline: object = None
     start_after: object = None
     priority: object = None
+    webhook_url: object = None
     files: Sequence[SpooledUpload] = ()
 
     @property
@@ -93,6 +95,7 @@ async def start(
     agent: Row,
     asked: Start,
     limits: FileLimits,
+    callbacks: Callbacks,
     key: str | None = None,
 ) -> Answer:
     """Judge the request, keep its files, accept it. The execution is committed when this returns.
@@ -107,7 +110,7 @@ async def start(
         if earlier := await answered(database, once):
             return earlier
     offers = await offered(database, registry, agent["agent_type"])
-    prepared = judge(registry, offers, principal=principal, agent=agent, asked=asked)
+    prepared = judge(registry, offers, principal=principal, agent=agent, asked=asked, callbacks=callbacks)
     identified = await files.identify_all(asked.files, limits)
     new = replace(prepared, files=await files.keep(database, asked.files, identified))
     answer = await (accept(database, new) if once is None else accept_once(database, once, new))
@@ -116,11 +119,17 @@ async def start(
 
 
 def judge(
-    registry: Registry, offers: Sequence[AnyDefinition], *, principal: Principal, agent: Row, asked: Start
+    registry: Registry,
+    offers: Sequence[AnyDefinition],
+    *,
+    principal: Principal,
+    agent: Row,
+    asked: Start,
+    callbacks: Callbacks,
 ) -> store.NewExecution:
     """What is to be written, but for its files. Raises InvalidInput naming everything that is wrong."""
     definition = choose(asked.execution_key, offers, registry)
-    judged = _judge(definition, asked)
+    judged = _judge(definition, asked, callbacks)
     if asked.files and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent: file upload is disabled")])
     return store.NewExecution(
@@ -135,6 +144,7 @@ def judge(
         external_id=judged.labels.external_id,
         metadata=msgspec.json.encode(judged.labels.metadata).decode(),
         schedule=judged.schedule,
+        webhook_url=judged.webhook_url,
     )
 
 
@@ -247,9 +257,10 @@ class Judged:
     limits: Limits
     labels: Labels
     schedule: Schedule
+    webhook_url: str | None
 
 
-def _judge(definition: AnyDefinition, asked: Start) -> Judged:
+def _judge(definition: AnyDefinition, asked: Start, callbacks: Callbacks) -> Judged:
     """Raises InvalidInput naming everything that is wrong, with whichever part."""
     errors: list[FieldError] = []
 
@@ -270,6 +281,7 @@ def _judge(definition: AnyDefinition, asked: Start) -> Judged:
         limits=part(lambda: lowered(definition.limits, _object(asked.limits, "limits")), definition.limits),
         labels=part(labels, Labels()),
         schedule=part(lambda: read_schedule(when), Schedule()),
+        webhook_url=part(lambda: callbacks.read(asked.webhook_url), None),
     )
     if errors:
         raise InvalidInput(errors)

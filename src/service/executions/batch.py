@@ -22,6 +22,7 @@ from service.idempotency.actions import Answer, Once, Work, answered, carry_out,
 from service.idempotency.store import bound
 from service.queue import Notifier
 from service.responses import problem_of
+from service.webhooks.callbacks import Callbacks
 
 ANSWER_SECONDS = 60.0
 """How long the transaction of a whole batch may take."""
@@ -54,6 +55,7 @@ async def start(
     principal: Principal,
     agent: Row,
     asked: Asked,
+    callbacks: Callbacks,
     key: str | None,
 ) -> Answer:
     """Accept what is valid, all in one commit. Raises InvalidInput or Conflict for an atomic batch that has a fault."""
@@ -68,7 +70,7 @@ async def start(
         if isinstance(start, ServiceError):
             return start
         try:
-            return judge(registry, offers, principal=principal, agent=agent, asked=start)
+            return judge(registry, offers, principal=principal, agent=agent, asked=start, callbacks=callbacks)
         except ServiceError as error:
             return error
 

@@ -27,11 +27,22 @@ from service.files.multipart import Form, read_form
 from service.idempotency.actions import HEADER, Answer, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Database, Hub, Notifier, Registry, Settings
+from service.webhooks.callbacks import callbacks
 from service.wire import Id
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-FIELDS = ("execution_key", "input", "limits", "external_id", "metadata", "deadline", "start_after", "priority")
+FIELDS = (
+    "execution_key",
+    "input",
+    "limits",
+    "external_id",
+    "metadata",
+    "deadline",
+    "start_after",
+    "priority",
+    "webhook_url",
+)
 REPEATED = "Idempotent-Replayed"
 
 BY_CURSOR = (
@@ -89,6 +100,7 @@ class ExecutionsController(Controller):
                 agent=agent,
                 asked=asked,
                 limits=limits,
+                callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
                 key=key,
             )
         seconds = seconds_asked(request)
@@ -123,6 +135,7 @@ class ExecutionsController(Controller):
         agent = await actions.find_agent(database, request.user, agent_id)
         asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
         starts = [batch.read(start_of_fields, item) for item in asked.items]
+        urls = (start.webhook_url for start in starts if isinstance(start, actions.Start))
         return respond(
             await batch.start(
                 database,
@@ -131,6 +144,7 @@ class ExecutionsController(Controller):
                 principal=request.user,
                 agent=agent,
                 asked=batch.Asked(starts, asked),
+                callbacks=await callbacks(database, settings, request.user, urls),
                 key=key,
             )
         )
@@ -175,7 +189,13 @@ class ExecutionsController(Controller):
         opt={"body": models.Rerun, "body_optional": True, "once": True, "conflicts": True},
     )
     async def rerun(
-        self, request: AccountRequest, database: Database, notifier: Notifier, registry: Registry, execution_id: Id
+        self,
+        request: AccountRequest,
+        database: Database,
+        notifier: Notifier,
+        registry: Registry,
+        settings: Settings,
+        execution_id: Id,
     ) -> Response[models.Execution]:
         """A new execution of the same agent, key and files, in the version that is offered now; the body says what is
         to be different. 409 where the agent or the key is there no more."""
@@ -190,6 +210,7 @@ class ExecutionsController(Controller):
                 principal=request.user,
                 execution_id=execution_id,
                 asked=asked,
+                callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
                 key=key,
             )
         )
@@ -305,6 +326,7 @@ def start_of_fields(fields: object) -> actions.Start:
         deadline=fields.get("deadline"),
         start_after=fields.get("start_after"),
         priority=fields.get("priority"),
+        webhook_url=fields.get("webhook_url"),
     )
 
 
@@ -327,6 +349,7 @@ def start_of_form(form: Form) -> actions.Start:
         deadline=given.get("deadline"),
         start_after=given.get("start_after"),
         priority=given.get("priority"),
+        webhook_url=given.get("webhook_url"),
         files=form.files,
     )
 

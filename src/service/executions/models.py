@@ -69,6 +69,7 @@ class ListedExecution(GuideFields, kw_only=True):
     priority: int
     cancel_requested_at: str | None
     rerun_of: int | None
+    webhook_url: str | None
 
 
 class Execution(GuideFields, kw_only=True):
@@ -91,6 +92,7 @@ class Execution(GuideFields, kw_only=True):
     priority: int
     cancel_requested_at: str | None
     rerun_of: int | None
+    webhook_url: str | None
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +119,7 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deadline: str | None = None
     start_after: str | None = None
     priority: int | None = None
+    webhook_url: str | None = None
 
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +195,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "priority": row["priority"],
         "cancel_requested_at": optional_ts(row["cancel_requested_at"]),
         "rerun_of": row["rerun_of"],
+        "webhook_url": row["webhook_url"],
     }
 
 

@@ -21,6 +21,7 @@ from service.files import store as files
 from service.files.store import NewFile
 from service.idempotency.actions import Answer, Once, answered, digest_of
 from service.queue import Notifier
+from service.webhooks.callbacks import Callbacks
 
 
 async def start(
@@ -31,6 +32,7 @@ async def start(
     principal: Principal,
     execution_id: int,
     asked: Rerun,
+    callbacks: Callbacks,
     key: str | None = None,
 ) -> Answer:
     """Accept a new execution like that one, in the version that is offered now.
@@ -52,7 +54,7 @@ async def start(
     if kept and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent any more: file upload is disabled")])
     wanted = _as_start(definition, earlier, asked)
-    prepared = actions.judge(registry, offers, principal=principal, agent=agent, asked=wanted)
+    prepared = actions.judge(registry, offers, principal=principal, agent=agent, asked=wanted, callbacks=callbacks)
     new = replace(prepared, files=kept, rerun_of=execution_id)
     answer = await (actions.accept(database, new) if once is None else actions.accept_once(database, once, new))
     notifier.ticket_added()
@@ -73,7 +75,8 @@ async def _agent_and_files(database: Database, principal: Principal, earlier: Ro
 
 
 def _as_start(definition: AnyDefinition, earlier: Row, asked: Rerun) -> actions.Start:
-    """What is not given is as before; but an external id is of one execution, and times and order of one start."""
+    """What is not given is as before; but an external id is of one execution, and times, order and who is told of one
+    start."""
     return actions.Start(
         execution_key=definition.key,
         input=earlier["input"] if asked.input is UNSET else asked.input,
@@ -83,6 +86,7 @@ def _as_start(definition: AnyDefinition, earlier: Row, asked: Rerun) -> actions.
         deadline=asked.deadline,
         start_after=asked.start_after,
         priority=asked.priority,
+        webhook_url=asked.webhook_url,
     )
 
 

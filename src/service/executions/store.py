@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from service.cursors import Cursor
 from service.database import Connection, Row
 from service.executions.schedule import Schedule
 from service.files.store import NewFile
 from service.queue import TICKET
+
+if TYPE_CHECKING:  # the worker reads executions too, and loads no web framework
+    from service.cursors import Cursor
 
 COLUMNS = (
     "id, agent_id, data_set_id, conversation_id, celery_task_id, definition_key, definition_version, status,"
@@ -19,7 +22,7 @@ COLUMNS = (
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
     " external_id, metadata, deadline, start_after, priority,"
-    " cancel_requested_at, rerun_of"
+    " cancel_requested_at, rerun_of, webhook_url"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"
@@ -38,11 +41,11 @@ WITH conversation AS (
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input, limits, external_id, metadata,
-                          deadline, start_after, priority, rerun_of)
+                          deadline, start_after, priority, rerun_of, webhook_url)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
          %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
          %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s,
-         %(rerun_of)s
+         %(rerun_of)s, %(webhook_url)s
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -122,6 +125,7 @@ class NewExecution:
     metadata: str = "{}"
     schedule: Schedule = field(default_factory=Schedule)
     rerun_of: int | None = None
+    webhook_url: str | None = None
     files: Sequence[NewFile] = ()
 
 
@@ -154,6 +158,7 @@ def accepting(new: NewExecution) -> dict[str, object]:
         "start_after": new.schedule.start_after,
         "priority": new.schedule.priority,
         "rerun_of": new.rerun_of,
+        "webhook_url": new.webhook_url,
         "blob_ids": [file.blob_id for file in new.files],
         "filenames": [file.filename for file in new.files],
         "content_types": [file.content_type for file in new.files],

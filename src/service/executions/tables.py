@@ -54,6 +54,7 @@ executions = Table(
     timestamp_column("finished_at", nullable=True),
     timestamp_column("cancel_requested_at", nullable=True),
     Column("rerun_of", BigInteger, nullable=True, comment="the execution that it repeats; may be erased"),
+    Column("webhook_url", Text, nullable=True, comment="where its client wants to be told"),
     Column("limits", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="what this run may use"),
     Column("exit_reason", Text, nullable=True),
     timestamp_column("content_erased_at", nullable=True),
