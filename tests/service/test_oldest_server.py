@@ -21,6 +21,7 @@ from service.accounts.access import Principal
 from service.conversations import journal_store
 from service.database import Connection
 from service.datasets import catalogue_store, shop_store
+from service.events import store as events
 from service.executions import store as executions
 from service.files import store as files
 from service.idempotency import store as idempotency
@@ -165,6 +166,8 @@ def start_and_read(client: Client, shop: Shop) -> None:
         assert len(ask(client, "GET", f"agentic-executions/?{query}{filters}")["results"]) == 1
     assert ask(client, "GET", "agentic-executions/?failure_code=unknown")["results"] == []
     ask(client, "GET", f"agentic-executions/{started['id']}/")
+    for path in (f"agentic-executions/{started['id']}/", "agentic-executions/"):
+        assert ask(client, "GET", f"{path}events/")["results"]
     ask(client, "GET", f"agentic-executions/{started['id']}/deliveries/")
     ask(client, "GET", f"conversations/{started['conversation']}/")
     assert client.get(started["files"][0]["file_url"]).status_code == 200
@@ -218,6 +221,8 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
     """What only commands, tools, chores and lost replies reach."""
 
     async def call(connection: Connection) -> None:
+        assert await events.of_accounts(connection, {shop.account_id: 0}, limit=5)
+        assert await events.of_executions(connection, {1: 0}, limit=5) is not None
         assert await accounts.get_named(connection, "kept")
         assert await catalogue_store.products(connection, shop.data_set_id, ["CUP"])
         assert await catalogue_store.search(connection, shop.data_set_id, "oak", limit=5)
