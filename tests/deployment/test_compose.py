@@ -105,7 +105,13 @@ def environment(service: Mapping[str, Any]) -> dict[str, str]:
 def test_secrets_come_from_files_and_are_in_no_environment(config: dict[str, Any], name: str) -> None:
     service = config["services"][name]
     given = environment(service)
-    assert not {"DATABASE_URL", "DATABASE_DIRECT_URL", "OPENAI_API_KEY", "POSTGRES_PASSWORD"} & set(given)
+    assert not {
+        "DATABASE_URL",
+        "DATABASE_DIRECT_URL",
+        "OPENAI_API_KEY",
+        "POSTGRES_PASSWORD",
+        "AGENTIC_SECRET_KEY",
+    } & set(given)
     mounted = {f"/run/secrets/{each.get('target', each['source']).split('/')[-1]}" for each in service["secrets"]}
     named = {value for variable, value in given.items() if variable.endswith("_FILE")}
     assert named

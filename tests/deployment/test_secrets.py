@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from service.embedded import Cluster, find_binaries
+from service.sealing import read_keys
 from tests import postgres
 from tests.deployment.installation import ROOT, Installation
 from tests.deployment.test_wheel import free_port
@@ -35,6 +36,8 @@ def test_secrets_are_random_and_closed_to_other_users(secrets: Path, tmp_path: P
     passwords = {path.read_text() for path in tmp_path.glob("*/*_password")}
     assert len(passwords) == 8
     assert min(map(len, passwords)) == 48
+    keys = {path.read_text() for path in tmp_path.glob("*/secret_key")}
+    assert (len(keys), [len(read_keys(key)) for key in keys]) == (2, [1, 1])
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
 
 

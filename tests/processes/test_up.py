@@ -62,7 +62,9 @@ def test_up_when_started_first_makes_a_sample_and_runs_executions(first_shown: s
     assert "Sample execution 1" in first_shown
     assert "validation_failed: This script has nothing to say." in first_shown
     assert up.access["token"] in first_shown
-    assert stat.S_IMODE((up.directory / "cli.json").stat().st_mode) == 0o600
+    for name in ("cli.json", "secret.key"):
+        assert stat.S_IMODE((up.directory / name).stat().st_mode) == 0o600
+    assert httpx.post(f"{up.access['url']}/api/webhooks/", json={}, headers=_headers(up)).status_code == 201
     beside = ["run", str(up.access["echo_agent"]), "echo", "--input", '{"a": [1, "é"]}']
     done = agentic_process(*beside, environment=_beside(up))
     assert (done.returncode, done.stdout.split()) == (0, ["{", '"a":', "[", "1,", '"é"', "]", "}"]), done.stderr

@@ -16,10 +16,12 @@ from service.errors import SetupError
 from service.poolers import is_pooled
 from service.profiles import ModelProfile
 from service.revisions import head_revision
+from service.sealing import Unreadable
 from service.settings import Settings
 
 OLDEST_SERVER = 150000
 CHECK_SERVER = "Check the URL, that the server runs, and its pg_hba.conf."
+MAKE_KEY = "head -c 32 /dev/urandom | base64 | tr '+/' '-_'"
 START_WORKER = "PROCRASTINATE_APP=tasks.app.app procrastinate worker"
 
 
@@ -52,6 +54,7 @@ def examine() -> list[Finding]:
             findings += _pooler(session, settings)
             roles = [] if is_embedded else _roles(session, settings)
             findings += [_revision(session), *roles, _workers(session), _queue(session)]
+            findings.append(_secret_key(session, settings))
     return [*findings, _definitions(), *_models(settings)]
 
 
@@ -176,6 +179,24 @@ def _queue(session: Session) -> Finding:
         return Finding("queue", "bad", _first_line(error), ("agentic migrate",))
     waiting, age = (int(str(row[0])), float(str(row[1]))) if row is not None else (0, 0.0)
     return Finding("queue", "note" if age > 10 else "good", f"{waiting} ready, the oldest for {age:.0f} s")
+
+
+def _secret_key(session: Session, settings: Settings) -> Finding:
+    """Whether webhooks can be made here, and those that there are be signed for."""
+    subject, mend = "AGENTIC_SECRET_KEY", (MAKE_KEY, "set it for every API and worker, or name its file")
+    try:
+        row = session.execute("SELECT sealed FROM webhook_secrets ORDER BY id DESC LIMIT 1").fetchone()
+    except psycopg.Error as error:
+        return Finding(subject, "bad", _first_line(error), ("agentic migrate",))
+    if not settings.secret_keys:
+        text = "is not set here: webhooks are refused" + (", and those that there are not signed for" if row else "")
+        return Finding(subject, "note", text, mend)
+    try:
+        if row is not None and isinstance(row[0], bytes):
+            settings.secret_keys.open(row[0])
+    except Unreadable:
+        return Finding(subject, "bad", "does not open the secrets of webhooks: they were sealed under another key")
+    return Finding(subject, "good", "is set, and opens what was sealed" if row else "is set")
 
 
 def _definitions() -> Finding:

@@ -22,6 +22,7 @@ from service.errors import SetupError
 from service.migrate import upgrade
 from service.revisions import head_revision
 from service.settings import Settings
+from service.supervision.access_file import secret_key_file
 from service.supervision.processes import Child, api_child, worker_child
 from service.supervision.welcome import from_here, welcome
 
@@ -103,6 +104,8 @@ class Supervisor:
             "AGENTIC_WORKER_NAME": self._worker_name(),
             "AGENTIC_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
+        if not settings.secret_keys:
+            environment["AGENTIC_SECRET_KEY_FILE"] = str(secret_key_file(self.directory))
         return [
             api_child(environment, self.directory, host=self._host, port=self._port),
             worker_child(environment, self.directory),

@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 
-from tests import postgres
+from service.sealing import new_key, read_keys
+from tests import http, postgres
 from tests.service.commands.running import agentic, agentic_process
 
 
@@ -135,3 +136,18 @@ def test_psql_when_the_url_has_a_password_keeps_it_out_of_its_arguments(tmp_path
     assert "cret" not in arguments
     assert "user=agentic_owner" in arguments
     assert password == "se cret"
+
+
+def test_doctor_tells_whether_secrets_of_webhooks_can_be_kept_and_opened(
+    database_url: str, connection: psycopg.Connection
+) -> None:
+    keys = [new_key(), new_key()]
+    assert findings(database_url)["AGENTIC_SECRET_KEY"]["state"] == "note"
+    account = http.create_account(connection, "a")
+    connection.execute(
+        "INSERT INTO webhook_secrets (webhook_id, sealed) VALUES (%s, %s)",
+        (http.create_webhook(connection, account.id), read_keys(keys[0]).seal(b"x")),
+    )
+    found = [findings(database_url, AGENTIC_SECRET_KEY=key)["AGENTIC_SECRET_KEY"] for key in keys]
+    assert [each["state"] for each in found] == ["good", "bad"]
+    assert not [key for key in keys if key in str(found)]
