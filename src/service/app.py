@@ -31,6 +31,7 @@ from service.executions.ending import watch_overdue
 from service.files.controller import FilesController
 from service.head_requests import HeadRequests
 from service.health.controller import HealthController
+from service.limits.controller import LimitsController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.settings import Settings
@@ -46,6 +47,7 @@ CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     AgentsController,
     DataSetsController,
     ServiceAccountsController,
+    LimitsController,
     HealthController,
     DocsController,
 )

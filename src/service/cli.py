@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("service.commands.account", "Create and change service accounts."),
     "data-set": ("service.commands.data_set", "Create data sets with their products."),
     "agent": ("service.commands.agent", "Create agents."),
+    "limits": ("service.commands.limits", "Limits and shares of accounts, agents and providers."),
 }
 
 

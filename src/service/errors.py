@@ -3,8 +3,9 @@
 ServiceError
 ├── BadRequest 400               ├── NotFound 404            ├── UnsupportedMediaType 415
 │   └── InvalidInput 400         ├── Conflict 409            ├── Unavailable 503
-├── Unauthorized 401             ├── PayloadTooLarge 413     └── SetupError (never over HTTP: the CLI prints it, exit 2)
-├── Forbidden 403
+├── Unauthorized 401             ├── PayloadTooLarge 413     ├── KeyReused 422
+├── Forbidden 403                ├── TooManyRequests 429     └── SetupError (never over HTTP: the CLI prints it, exit 2)
+│                                │   └── QueueFull, DailyLimit
 """
 
 from __future__ import annotations
@@ -126,6 +127,28 @@ class UnsupportedMediaType(ServiceError):
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported media type"
+
+
+class TooManyRequests(ServiceError):
+    """The account has started as many executions in this minute as it may; nothing was written."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many starts"
+
+
+class QueueFull(TooManyRequests):
+    """As many executions of the account wait as may wait; nothing was written."""
+
+    code = "queue_full"
+    title = "Queue full"
+
+
+class DailyLimit(TooManyRequests):
+    """The account has used up its tokens or its money of the day, which ends at midnight UTC; nothing was written."""
+
+    code = "daily_limit"
+    title = "Daily limit reached"
 
 
 class Unavailable(ServiceError):

@@ -20,7 +20,7 @@ from service.accounts.gate import absent_unless_admin, admins_only
 from service.definitions.registry import Registry
 from service.docs import examples
 from service.docs.start import start_body
-from service.docs.texts import ABOUT, ANSWERED, ERRORS, HEADERS, ONCE, PROBLEM, SECURITY
+from service.docs.texts import ABOUT, ANSWERED, ERRORS, HEADERS, ONCE, PROBLEM, RATE_LIMIT, SECURITY
 from service.idempotency.actions import HEADER
 from service.idempotency.actions import LONGEST as LONGEST_KEY
 from service.pages import Page
@@ -201,7 +201,8 @@ def _headers(operation: Operation) -> dict[str, Any]:
     named = ["Location"] if operation.name == START else []
     named += ["Retry-After", "Preference-Applied"] if operation.handler.opt.get("waits") else []
     named += ["ETag"] if operation.handler.opt.get("tagged") else []
-    headers = {name: {"description": ANSWERED[name], "schema": {"type": "string"}} for name in named}
+    headers: dict[str, Any] = {name: {"description": ANSWERED[name], "schema": {"type": "string"}} for name in named}
+    headers |= RATE_LIMIT if operation.handler.opt.get("limited") else {}
     return {"headers": headers} if headers else {}
 
 
@@ -210,7 +211,9 @@ def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
     guards = operation.handler.guards or []
     has_body = operation.body is not None or operation.name == START
     is_refused = operation.handler.opt.get("always_refused", False)
-    is_write = operation.method in ("POST", "PATCH", "DELETE") and operation.name not in OF_ACCOUNTS and not is_refused
+    is_write = (
+        operation.method in ("POST", "PUT", "PATCH", "DELETE") and operation.name not in OF_ACCOUNTS and not is_refused
+    )
     statuses = {
         400: has_body or is_refused or any(_query_parameters(operation)),
         401: not operation.is_open,
@@ -218,6 +221,7 @@ def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
         404: "{" in operation.path or get_origin(operation.answer) is Page,
         409: operation.handler.opt.get("conflicts", False),
         422: operation.handler.opt.get("once", False),
+        429: operation.handler.opt.get("limited", False),
         413: has_body,
         415: has_body,
         503: not operation.is_open,
@@ -249,6 +253,8 @@ def _error(status: int) -> dict[str, Any]:
     }
     if status == HTTPStatus.UNAUTHORIZED:
         described["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}, **RATE_LIMIT}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return described

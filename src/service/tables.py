@@ -10,6 +10,7 @@ from service.events import tables as _events
 from service.executions import tables as _executions
 from service.files import tables as _files
 from service.idempotency import tables as _idempotency
+from service.limits import tables as _limits
 from service.retention import tables as _retention
 from service.schema import metadata
 from service.webhooks import tables as _webhooks
@@ -24,6 +25,7 @@ RESOURCES = (
     _executions,
     _files,
     _idempotency,
+    _limits,
     _retention,
     _webhooks,
     _workers,

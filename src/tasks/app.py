@@ -82,7 +82,8 @@ class ExecutionsApp(App):
             name=worker.worker_name or "worker",
             host=socket.gethostname(),
             pid=os.getpid(),
-            offers=registry.references(),
+            offers=[definition.reference for definition in registry],
+            models=[definition.model or self.settings.model for definition in registry],
             concurrency=worker.concurrency,
         )
         lifetime = Lifetime(self.settings, registry, description, worker)

@@ -14,6 +14,7 @@ from service.executions import runtime
 from service.executions.runtime import Claim
 from service.files import store as files
 from service.idempotency import store as idempotency
+from service.limits import store as limits
 from service.workers import store as workers
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ CANCEL_POLL_SECONDS = 0.5
 NUMBERING_POLL_SECONDS = 1.0
 BLOBS_SECONDS = 60.0
 FORGET_SECONDS = 5.0
+PERIODS_SECONDS = 60.0
 FORGOTTEN_AT_ONCE = 1000
 # Locks of a worker that is stopped within its transaction must not outlast this.
 BOUND_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)"
@@ -130,6 +132,18 @@ async def forget_keys(lifetime: Lifetime, *, every_seconds: float = FORGET_SECON
             async with lifetime.database.connection() as connection:
                 age = lifetime.settings.idempotency_seconds
                 await idempotency.forget(connection, age_seconds=age, limit=FORGOTTEN_AT_ONCE)
+        except FAILURES as error:
+            _note(error)
+
+
+async def forget_periods(lifetime: Lifetime, *, every_seconds: float = PERIODS_SECONDS) -> None:
+    """Delete what accounts spent in minutes and days that are over for long, a batch at a time."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            async with lifetime.database.connection() as connection:
+                for period in limits.KEPT_SECONDS:
+                    await limits.forget(connection, period, limit=FORGOTTEN_AT_ONCE)
         except FAILURES as error:
             _note(error)
 

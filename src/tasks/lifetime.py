@@ -15,7 +15,7 @@ from service.queue import Notifier
 from service.settings import Settings
 from service.workers.store import Identity, WorkerDescription
 from tasks.attached_files import FileTexts
-from tasks.chores import forget_keys, number_events, reconcile, stop_cancelled, sweep_blobs
+from tasks.chores import forget_keys, forget_periods, number_events, reconcile, stop_cancelled, sweep_blobs
 from tasks.delivering import Deliverer
 from tasks.lease import Lease
 from tasks.llm.models import Models
@@ -76,6 +76,7 @@ class Lifetime:
             ("sweep blobs", sweep_blobs(self)),
             ("forget keys", forget_keys(self)),
             ("retention", retain(self.database)),
+            ("forget periods", forget_periods(self)),
             ("deliver webhooks", self.deliverer.run()),
         ):
             self._loops.append(_keep(name, coroutine))

@@ -89,7 +89,9 @@ def test_worker_among_others_without_its_definition_gets_its_executions_all_the_
 def test_worker_at_a_limit_does_not_look_in_a_loop(
     shop: Shop, start: Start, connection: psycopg.Connection[Any], calls_log: Path
 ) -> None:
-    connection.execute("INSERT INTO running_limits VALUES ('account', %s, 1)", (shop.account_id,))
+    connection.execute(
+        "INSERT INTO limits (scope, scope_id, max_running) VALUES ('account', %s, 1)", (shop.account_id,)
+    )
     start("one")
     for _ in range(3):
         shop.accept("steps", {"log": str(calls_log), "model_seconds": 1.0, "tool_calls": 0})

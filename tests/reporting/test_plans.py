@@ -14,7 +14,7 @@ def plan(connection: psycopg.Connection, query: str) -> str:
     return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {query}".encode()))
 
 
-@pytest.mark.parametrize("view", ["queue", "workers", "stuck"])
+@pytest.mark.parametrize("view", ["queue", "workers", "stuck", "limits"])
 def test_views_of_what_is_live_read_no_history(connection: psycopg.Connection, view: str) -> None:
     read = plan(connection, f"SELECT * FROM reporting.{view}")
     assert "execution_runtime" in read

@@ -21,7 +21,7 @@ def names(connection: psycopg.Connection, schema: str) -> list[str]:
 
 
 def test_reader_reads_every_view(connection: psycopg.Connection, reader: Reader) -> None:
-    views = {"executions", "cycles", "verdicts", "queue", "workers", "stuck", "daily"}
+    views = {"executions", "cycles", "verdicts", "queue", "workers", "stuck", "daily", "limits"}
     assert set(names(connection, "reporting")) == views
     for view in names(connection, "reporting"):
         reader.execute(sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(view)))
@@ -55,6 +55,7 @@ def test_reader_writes_nothing(reader: Reader, statement: str) -> None:
 def test_views_show_no_input_answer_message_or_explanation(connection: psycopg.Connection, reader: Reader) -> None:
     place = seed.home(connection, "north")
     worker = seed.worker(connection, lease_left=-60)
+    connection.execute("INSERT INTO limits (scope, scope_id, share) VALUES ('account', %s, 2)", (place.account_id,))
     for status, code in (("finished", None), ("failed", "unknown"), ("in_progress", None)):
         finished = None if status == "in_progress" else 10
         made = seed.execution(

@@ -59,9 +59,9 @@ def test_ready_behind_a_limit_is_not_stuck(
     add(connection, place, phase="running", worker_id=worker)
     add(connection, place, ready=600)
     scope_id = place.account_id if scope == "account" else place.agent_id
-    connection.execute("INSERT INTO running_limits VALUES (%s, %s, 1)", (scope, scope_id))
+    connection.execute("INSERT INTO limits (scope, scope_id, max_running) VALUES (%s, %s, 1)", (scope, scope_id))
     assert reasons(reader) == []
-    connection.execute("UPDATE running_limits SET max_running = 2")
+    connection.execute("UPDATE limits SET max_running = 2")
     assert reasons(reader) == ["not_picked_up"]
 
 

@@ -25,6 +25,7 @@ from service.events import store as events
 from service.executions import store as executions
 from service.files import store as files
 from service.idempotency import store as idempotency
+from service.limits import store as limits
 from service.retention import store as retention
 from service.webhooks import delivery_store
 from service.workers import store as workers
@@ -90,6 +91,7 @@ def test_every_function_of_the_stores_when_called_on_postgresql_15_works(pg15_da
             shop = Shop(connection, account, data_set, agent)
             webhook = set_up_webhooks(client)
             start_and_read(client, shop)
+            limit(client, shop)
         app = AsApp(pg15_database_url)
         run_by_hand(app, shop)
         deliver_by_hand(app, webhook)
@@ -173,6 +175,16 @@ def start_and_read(client: Client, shop: Shop) -> None:
     assert client.get(started["files"][0]["file_url"]).status_code == 200
 
 
+def limit(client: Client, shop: Shop) -> None:
+    """Limits set, listed, read, deleted, and set again."""
+    path = f"limits/account/{shop.account_id}/"
+    all_of_them = {"starts_per_minute": 1000, "max_queued": 2, "tokens_per_day": 5, "cost_per_day": 1}
+    made = ask(client, "PUT", path, all_of_them)
+    assert ask(client, "GET", "limits/?page=last")["results"] == [made] == [ask(client, "GET", path)]
+    ask(client, "DELETE", path)
+    ask(client, "PUT", path, all_of_them)
+
+
 def run_by_hand(app: AsApp, shop: Shop) -> None:
     """An execution claimed, journalled, and its goods booked, as a worker does all that."""
     shop.accept("echo")
@@ -243,6 +255,9 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
             await retention.delete(connection, await retention.due_executions(connection, limit=5))
         assert await executions.get_by_task_ids(connection, [uuid.uuid4()]) == []
         assert await executions.external_ids(connection, shop.account_id, ["mine", "other"]) <= {"mine"}
+        assert (await limits.admit(connection, shop.account_id, 3, is_atomic=False))[0] <= 2
+        assert await limits.standing(connection, shop.account_id) is not None
+        assert await limits.forget(connection, "minute", limit=5) == 0
         assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1
         row = await (await connection.execute("SELECT id, conversation_id FROM files")).fetchone()
         assert row is not None

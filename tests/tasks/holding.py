@@ -11,10 +11,15 @@ from tests.tasks.conftest import AsApp, sync_connection
 
 
 def add_worker(
-    app: AsApp, *, name: str = "worker", offers: Sequence[str] = ("echo@1",), lease_seconds: float = 60
+    app: AsApp,
+    *,
+    name: str = "worker",
+    offers: Sequence[str] = ("echo@1",),
+    models: Sequence[str] = (),
+    lease_seconds: float = 60,
 ) -> Identity:
     """A registered worker; with a negative lease, one whose lease has run out."""
-    description = WorkerDescription(name=name, host="here", pid=1, offers=offers, concurrency=20)
+    description = WorkerDescription(name=name, host="here", pid=1, offers=offers, models=models, concurrency=20)
     with sync_connection(app.url) as connection:
         return register(connection, description, lease_seconds=lease_seconds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.tasks.test_sweep import sweep
 
 
 def limit(connection: psycopg.Connection[Any], scope: str, scope_id: int, most: int) -> None:
-    connection.execute("INSERT INTO running_limits VALUES (%s, %s, %s)", (scope, scope_id, most))
+    connection.execute("INSERT INTO limits (scope, scope_id, max_running) VALUES (%s, %s, %s)", (scope, scope_id, most))
 
 
 def events(connection: psycopg.Connection[Any], execution_id: int) -> list[tuple[int, str]]:
@@ -155,12 +156,12 @@ def test_claim_by_eight_at_once_never_exceeds_an_account_limit_and_claims_nothin
     agents = [shop.another_agent() for _ in range(6)]
     accepted = {agent.accept() for _ in range(10) for agent in agents}
     worker = add_worker(app)
-    most, ended = _watch_while(app, shop, lambda: asyncio.run(_claim_and_end_all(app, worker.worker_id)))
+    most, ended = watch_while(app, shop, lambda: asyncio.run(claim_and_end_all(app, [worker.worker_id])))
     assert most == 2
     assert sorted(ended) == sorted(accepted)
 
 
-def _watch_while(app: AsApp, shop: Shop, work: Any) -> tuple[int, list[int]]:
+def watch_while(app: AsApp, shop: Shop, work: Any) -> tuple[int, list[int]]:
     """The largest number seen running while the work goes on, and what it returned."""
     returned: list[int] = []
     thread = threading.Thread(target=lambda: returned.extend(work()))
@@ -173,8 +174,10 @@ def _watch_while(app: AsApp, shop: Shop, work: Any) -> tuple[int, list[int]]:
     return most, returned
 
 
-async def _claim_and_end_all(app: AsApp, worker_id: int) -> list[int]:
-    async def one() -> list[int]:
+async def claim_and_end_all(app: AsApp, workers: Sequence[int]) -> list[int]:
+    """Whatever eight claimers, spread over the workers, have claimed and ended until nothing was left."""
+
+    async def one(worker_id: int) -> list[int]:
         ended: list[int] = []
         async with await AsyncConnection.connect(app.url, autocommit=True, row_factory=dict_row) as connection:
             while True:
@@ -187,7 +190,11 @@ async def _claim_and_end_all(app: AsApp, worker_id: int) -> list[int]:
                     await runtime.record_outcome(connection, held, Finished({}))
                     ended.append(held.execution_id)
 
-    return [execution_id for ended in await asyncio.gather(*[one() for _ in range(8)]) for execution_id in ended]
+    return [
+        execution_id
+        for ended in await asyncio.gather(*[one(workers[n % len(workers)]) for n in range(8)])
+        for execution_id in ended
+    ]
 
 
 def test_release_gives_the_execution_to_the_next_claim_under_a_higher_epoch(app: AsApp, shop: Shop) -> None:

@@ -180,6 +180,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 BODIES: dict[str, Any] = {
     "RerunExecution": {"input": {"skus": ["SKU-002"]}, "priority": 5},
     "StartBatch": {"items": [START, {**START, "external_id": "import-32"}], "atomic": True},
+    "SetLimits": {"max_running": 5, "max_queued": 1000, "starts_per_minute": 60, "tokens_per_day": 2000000},
     "CreateServiceAccount": {"name": "till", "data_sets": [3]},
     "ChangeServiceAccount": {"is_active": False},
     "ResetToken": {"keep_old_seconds": 3600},

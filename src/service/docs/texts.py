@@ -20,6 +20,8 @@ ERRORS: dict[int, str] = {
     413: "The body, or a file in it, is larger than the limit.",
     422: "The `Idempotency-Key` is that of a request that asked for something else.",
     415: "The body's media type is not one that this route reads.",
+    429: "A limit of the account leaves no room, and nothing was written: `rate_limited`, `queue_full` or "
+    "`daily_limit`. Try again after `Retry-After` seconds.",
     503: "The database cannot be reached; try again after `Retry-After` seconds.",
     0: "Any other error, in the same shape.",
 }
@@ -44,6 +46,20 @@ ANSWERED: dict[str, str] = {
     "ETag": "Names this state of the execution, for If-None-Match.",
 }
 """Headers of successes."""
+
+RATE_LIMIT: dict[str, Any] = {
+    "RateLimit-Policy": {
+        "description": "What an account with such limits is held to, as in draft-ietf-httpapi-ratelimit-headers-10: "
+        "`starts` are those of a minute, `queue` the executions that may wait.",
+        "schema": {"type": "string"},
+        "example": '"starts";q=60;w=60, "queue";q=1000',
+    },
+    "RateLimit": {
+        "description": "What is left of it, and in how many seconds it is renewed.",
+        "schema": {"type": "string"},
+        "example": '"starts";r=12;t=33, "queue";r=940',
+    },
+}
 
 FIELD_ERROR: dict[str, Any] = {
     "type": "object",

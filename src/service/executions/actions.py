@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from psycopg.errors import ForeignKeyViolation, LockNotAvailable, UniqueViolation
 
 from service.accounts.access import Principal
 from service.agents.store import visible_agent
@@ -29,6 +29,8 @@ from service.files import actions as files
 from service.files.limits import FileLimits
 from service.files.multipart import SpooledUpload
 from service.idempotency.actions import Answer, Once, answered, carry_out, digest_of
+from service.limits import actions as limits_of_accounts
+from service.limits.admission import standing_of
 from service.queue import Notifier
 from service.retention import store as retention
 from service.webhooks.callbacks import Callbacks
@@ -112,6 +114,8 @@ async def start(
     offers = await offered(database, registry, agent["agent_type"])
     prepared = judge(registry, offers, principal=principal, agent=agent, asked=asked, callbacks=callbacks)
     identified = await files.identify_all(asked.files, limits)
+    if asked.files:
+        await limits_of_accounts.require_room(database, principal.account_id)
     new = replace(prepared, files=await files.keep(database, asked.files, identified))
     answer = await (accept(database, new) if once is None else accept_once(database, once, new))
     notifier.ticket_added()
@@ -193,13 +197,20 @@ async def accept_once(database: Database, once: Once, new: store.NewExecution) -
 
 async def _accept(connection: Connection, new: store.NewExecution) -> Answer:
     try:
-        return _answer(await store.accept(connection, new), new)
+        row = await store.accept(connection, new)
     except ForeignKeyViolation as error:
         raise Unavailable("The uploaded files were given up before the request was complete; try again.") from error
     except UniqueViolation as error:
         if error.diag.constraint_name == store.EXTERNAL_ID_KEY:
             raise taken(new.external_id) from error
         raise
+    except LockNotAvailable as error:
+        raise Unavailable(limits_of_accounts.BUSY) from error
+    standing = standing_of(row["standing"])
+    if row["id"] is None:
+        assert standing is not None
+        raise standing.refusal()
+    return replace(_answer(row, new), headers={} if standing is None else standing.after(1).headers())
 
 
 def taken(external_id: str | None) -> Conflict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
@@ -20,6 +20,7 @@ from service.executions.actions import ATTEMPTS, Start, judge, offered, taken
 from service.executions.store import NewExecution
 from service.idempotency.actions import Answer, Once, Work, answered, carry_out, digest_of
 from service.idempotency.store import bound
+from service.limits import actions as limits
 from service.queue import Notifier
 from service.responses import problem_of
 from service.webhooks.callbacks import Callbacks
@@ -117,12 +118,37 @@ async def _accept(connection: Connection, items: Sequence[Judged], *, is_atomic:
     settled = await _without_taken(connection, items)
     if is_atomic:
         _refuse_conflict(settled)
+    settled, headers = await _admitted(connection, settled, is_atomic=is_atomic)
     news = [item for item in settled if not isinstance(item, ServiceError)]
     async with connection.pipeline():
-        cursors = [await connection.execute(store.ACCEPT, store.accepting(new)) for new in news]
+        cursors = [await connection.execute(store.ACCEPT, store.accepting(new, is_admitted=True)) for new in news]
     rows = [await cursor.fetchone() for cursor in cursors]
     await bound(connection)  # a server that has just run a pipeline does not count its silence until the next statement
-    return _answer(settled, {row["celery_task_id"]: row for row in rows if row is not None})
+    return replace(_answer(settled, {row["celery_task_id"]: row for row in rows if row is not None}), headers=headers)
+
+
+async def _admitted(
+    connection: Connection, items: list[Judged], *, is_atomic: bool
+) -> tuple[list[Judged], dict[str, str]]:
+    """The items, but those refused for which the account's limits leave no room, and the headers that tell of them.
+
+    Raises TooManyRequests where that would be all of them, or where all were to start or none.
+    """
+    news = [item for item in items if not isinstance(item, ServiceError)]
+    if not news:
+        return items, {}
+    admitted, standing = await limits.admit(connection, news[0].account_id, len(news), is_atomic=is_atomic)
+    if standing is None:
+        return items, {}
+    if admitted == 0:
+        raise standing.refusal()
+    beyond = {new.celery_task_id for new in news[admitted:]}
+    refusal = standing.refusal()
+
+    def settled(item: Judged) -> Judged:
+        return item if isinstance(item, ServiceError) or item.celery_task_id not in beyond else refusal
+
+    return [settled(item) for item in items], standing.after(admitted).headers()
 
 
 async def _without_taken(connection: Connection, items: Sequence[Judged]) -> list[Judged]:

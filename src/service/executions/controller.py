@@ -74,7 +74,7 @@ class ExecutionsController(Controller):
         summary="Start an execution",
         status_code=202,
         request_max_body_size=None,  # files have limits of their own
-        opt={"once": True, "conflicts": True, "waits": True},
+        opt={"once": True, "conflicts": True, "limited": True, "waits": True},
     )
     async def start(
         self,
@@ -109,7 +109,7 @@ class ExecutionsController(Controller):
         accepted = msgspec.json.decode(answer.body, type=polling.Accepted)
         await until_final(request, database, hub, accepted.id, seconds=seconds)
         row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
-        headers = {"Location": answer.location or ""} | polling.pace(row) | polling.applied(seconds)
+        headers = {**answer.headers, "Location": answer.location or "", **polling.pace(row), **polling.applied(seconds)}
         return Response(models.execution(row), status_code=answer.status, headers=headers)
 
     @post(
@@ -118,7 +118,7 @@ class ExecutionsController(Controller):
         summary="Start many executions",
         status_code=202,
         request_max_body_size=None,  # a limit of its own
-        opt={"body": models.Batch, "once": True, "conflicts": True},
+        opt={"body": models.Batch, "once": True, "conflicts": True, "limited": True},
     )
     async def start_batch(
         self,
@@ -186,7 +186,7 @@ class ExecutionsController(Controller):
         operation_id="RerunExecution",
         summary="Start an execution once more",
         status_code=202,
-        opt={"body": models.Rerun, "body_optional": True, "once": True, "conflicts": True},
+        opt={"body": models.Rerun, "body_optional": True, "once": True, "conflicts": True, "limited": True},
     )
     async def rerun(
         self,
@@ -256,7 +256,7 @@ class ExecutionsController(Controller):
 
 def respond(answer: Answer, more: Mapping[str, str] = MappingProxyType({})) -> Response[Any]:
     """An answer that is JSON already; one that is a repeat says so."""
-    headers = {**more, "Location": answer.location} if answer.location else {}
+    headers = {**answer.headers, **more, "Location": answer.location} if answer.location else {**answer.headers}
     headers |= {REPEATED: "true"} if answer.is_repeated else {}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 

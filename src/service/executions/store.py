@@ -36,8 +36,11 @@ def _files_as_json(source: str) -> str:
 
 
 ACCEPT = f"""
-WITH conversation AS (
-  INSERT INTO conversations (account_id, agent_id) VALUES (%(account_id)s, %(agent_id)s) RETURNING id
+WITH admission AS MATERIALIZED (
+  SELECT admitted, standing FROM admit_starts(%(account_id)s, %(starts)s, true)
+), conversation AS (
+  INSERT INTO conversations (account_id, agent_id)
+  SELECT %(account_id)s, %(agent_id)s FROM admission WHERE admitted = %(starts)s RETURNING id
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input, limits, external_id, metadata,
@@ -63,8 +66,11 @@ WITH conversation AS (
    ORDER BY position
   RETURNING id, filename, content_type
 )
-SELECT execution.*, {_files_as_json("attached")}, CASE WHEN start_after > now() THEN NULL ELSE {TICKET} END AS ticket
-  FROM execution
+SELECT made.*, admission.standing
+  FROM admission LEFT JOIN (
+    SELECT execution.*, {_files_as_json("attached")},
+           CASE WHEN start_after > now() THEN NULL ELSE {TICKET} END AS ticket
+      FROM execution) made ON true
 """
 
 _FILES_OF_CONVERSATION = _files_as_json("files WHERE files.conversation_id = executions.conversation_id")
@@ -132,17 +138,20 @@ class NewExecution:
 async def accept(connection: Connection, new: NewExecution) -> Row:
     """Write conversation, execution, its first event, its file references and a ticket, in one statement.
 
-    An execution that is to start later waits, and gets its ticket from the sweep when it is time.
-    Raises UniqueViolation if an execution with this celery_task_id, or the account's external_id, exists.
+    Unless the account's limits leave no room: then nothing is written and the row has no id. `standing` is how the
+    account stood before; None without limits. An execution that is to start later waits, and gets its ticket from the
+    sweep when it is time. Raises UniqueViolation if an execution with this celery_task_id, or the account's
+    external_id, exists.
     """
     row = await (await connection.execute(ACCEPT, accepting(new))).fetchone()
     assert row is not None
     return row
 
 
-def accepting(new: NewExecution) -> dict[str, object]:
-    """The parameters of ACCEPT."""
+def accepting(new: NewExecution, *, is_admitted: bool = False) -> dict[str, object]:
+    """The parameters of ACCEPT. `is_admitted`: it was counted before, with others."""
     return {
+        "starts": 0 if is_admitted else 1,
         "account_id": new.account_id,
         "agent_id": new.agent_id,
         "data_set_id": new.data_set_id,

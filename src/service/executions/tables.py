@@ -144,6 +144,7 @@ execution_runtime = Table(
     Column("next_event", Integer, nullable=False, server_default=text("2"), comment="event 1 is the acceptance"),
     timestamp_column("cancel_asked_at", nullable=True),
     timestamp_column("deadline", nullable=True),
+    Column("provider", Text, nullable=True, comment="of what runs: the model that it was claimed for"),
     Index(
         "runtime_ready",
         "account_id",
@@ -156,15 +157,8 @@ execution_runtime = Table(
     Index("runtime_running", "account_id", "agent_id", postgresql_where=text("phase = 'running'")),
     Index("runtime_worker", "worker_id", postgresql_where=text("phase = 'running'")),
     Index("runtime_waiting", "resume_at", postgresql_where=text("phase = 'waiting'")),
+    Index("runtime_waiting_account", "account_id", postgresql_where=text("phase = 'waiting'")),
     Index("runtime_deadline", "deadline", postgresql_where=text("deadline IS NOT NULL AND phase <> 'running'")),
     Index("runtime_cancel", "cancel_asked_at", postgresql_where=text("cancel_asked_at IS NOT NULL")),
     postgresql_with={"fillfactor": "50"},
-)
-
-running_limits = Table(
-    "running_limits",
-    metadata,
-    Column("scope", Text, CheckConstraint("scope IN ('account', 'agent')", name="scope"), primary_key=True),
-    Column("scope_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("max_running", Integer, CheckConstraint("max_running >= 0", name="max_running"), nullable=False),
 )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from psycopg.errors import LockNotAvailable
@@ -25,13 +25,17 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered: JSON bytes, and where to find what it made; and the executions that it started."""
+    """What a request is answered: JSON bytes, and where to find what it made; and the executions that it started.
+
+    `headers` are not kept for a repeat.
+    """
 
     status: int
     body: bytes
     location: str | None = None
     execution_ids: tuple[int, ...] = ()
     is_repeated: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

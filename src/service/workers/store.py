@@ -15,8 +15,9 @@ SyncConnection = psycopg.Connection[DictRow]
 
 REGISTER = """
 WITH queue_worker AS (SELECT worker_id FROM procrastinate_register_worker_v1())
-INSERT INTO workers (name, host, pid, queue_worker_id, offers, concurrency, lease_until)
-SELECT %(name)s, %(host)s, %(pid)s, worker_id, %(offers)s, %(concurrency)s, now() + make_interval(secs => %(lease)s)
+INSERT INTO workers (name, host, pid, queue_worker_id, offers, models, concurrency, lease_until)
+SELECT %(name)s, %(host)s, %(pid)s, worker_id, %(offers)s, %(models)s::text[], %(concurrency)s,
+       now() + make_interval(secs => %(lease)s)
   FROM queue_worker
 RETURNING id, queue_worker_id
 """
@@ -58,13 +59,15 @@ DELETE FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(queue_wo
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerDescription:
-    """What a worker process tells about itself. `offers` are the definitions it has, as key@version."""
+    """What a worker process tells about itself. `offers` are the definitions it has, as key@version; `models`, in the
+    same order, what their runs ask where the agent names no model, "" for nothing."""
 
     name: str
     host: str
     pid: int
     offers: Sequence[str]
     concurrency: int
+    models: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def register(connection: SyncConnection, description: WorkerDescription, *, leas
         "host": description.host,
         "pid": description.pid,
         "offers": list(description.offers),
+        "models": list(description.models),
         "concurrency": description.concurrency,
         "lease": lease_seconds,
     }

@@ -19,4 +19,10 @@ workers = Table(
     Column("concurrency", Integer, nullable=False),
     timestamp_column("started_at", default_now=True),
     timestamp_column("lease_until"),
+    Column(
+        "models",
+        ARRAY(Text),
+        nullable=True,
+        comment="beside offers: the model of runs whose agent names none; empty text where there is none",
+    ),
 )
