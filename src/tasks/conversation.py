@@ -258,6 +258,7 @@ class Conversation:
                 issues=ask.issues,
                 tool_calls=tuple(exchange.calls),
                 strategy=ask.strategy,
+                field_schema=self.context.field_schema,
             )
         )
 

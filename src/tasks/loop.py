@@ -152,6 +152,7 @@ class _Course:
             tool_calls=tuple(self._conversation.tool_calls),
             files=context.files,
             shown=self._conversation.shown,
+            field_schema=context.field_schema,
         )
 
     def _gate(self, spoken: Sequence[Spoken], result: Any) -> Outcome | None:

@@ -224,6 +224,7 @@ async def _context(lifetime: Lifetime, claim: Claim, loaded: LoadedExecution) ->
         execution_id=claim.execution_id,
         deadline=loaded.deadline,
         web=lifetime.web.of_run(),
+        field_schema=loaded.field_schema,
     )
 
 

@@ -193,15 +193,19 @@ async def play_async(
     pages: Mapping[str, str | WebPage | Exception] | None = None,
     tools: Mapping[str, object] | None = None,
     profile: Profile | None = None,
+    field_schema: Mapping[str, Any] | None = None,
 ) -> Played:
     """Run a definition against scripted answers, one a turn, whichever model is asked.
 
     An answer is a JSON value, text, a ToolCall, a list of ToolCalls made in parallel, or an exception. `tools` replaces
     tools by name: a function called with the tool's arguments by name, an exception to raise, or the value to return.
-    `pages` are all that `context.web` finds. Raises InvalidInput where the API would refuse the input.
+    `pages` are all that `context.web` finds. `field_schema` is the agent's. Raises InvalidInput where the API would
+    refuse the input.
     """
     web = MemoryWeb(pages or {})
-    context = RunContext(data_set=data_set or MemoryDataSet(), files=files, execution_id=1, web=web)
+    context = RunContext(
+        data_set=data_set or MemoryDataSet(), files=files, execution_id=1, web=web, field_schema=field_schema
+    )
 
     async def another(name: str) -> ScriptedModel:
         return ScriptedModel(answers, name=name)
@@ -216,12 +220,16 @@ async def play_async(
     )
     stored = decode(definition.input, jsonable(input))
     outcome = await loop.run(definition, stored, conversation, await journal.load())
+    return _played(outcome, conversation, journal)
+
+
+def _played(outcome: Outcome, conversation: Conversation, journal: MemoryJournal) -> Played:
     return Played(
         outcome=outcome,
         verdicts=tuple(tuple(spoken) for _, spoken in sorted(judging.by_cycle(journal.verdicts).items())),
         tool_calls=tuple(conversation.tool_calls),
         turns=tuple(journal.turns.values()),
-        data_set=context.data_set,
+        data_set=conversation.context.data_set,
     )
 
 

@@ -100,6 +100,25 @@ def test_model_of_the_setting_is_taken_where_no_other_is_named(app: AsApp, shop:
     assert outcome(shop)[4] == {"by": "setting"}
 
 
+def test_run_when_the_agent_changed_since_then_it_has_the_field_schema_of_its_start(
+    app: AsApp, shop: Shop, tmp_path: Path
+) -> None:
+    seen: list[object] = []
+
+    def ask(_given: dict[str, Any], context: RunContext) -> str:
+        seen.append(context.field_schema)
+        return "Do it."
+
+    made = definition(ask, model=script(tmp_path, {"answer": {}}))
+    for given in ('{"type": "object"}', None):
+        shop.connection.execute("UPDATE agents SET field_schema = %s::jsonb", (given,))
+        shop.accept("any")
+    shop.connection.execute("UPDATE agents SET field_schema = '{}'")
+    run(app, made)
+    run(app, made)
+    assert seen == [{"type": "object"}, None]
+
+
 def test_run_without_a_model_ends_as_runtime_error_that_says_what_to_set(app: AsApp, shop: Shop) -> None:
     shop.accept("any")
     run(app, definition())

@@ -37,7 +37,8 @@ class AgentsController(Controller):
         summary="Create an agent",
     )
     async def create(self, request: AccountRequest, database: Database) -> AgentRecord:
-        """A type that no definition names is allowed: such an agent offers nothing yet. Admin only."""
+        """A type that no definition names is allowed: such an agent offers nothing yet. A field schema is checked, and
+        refused with the places that are wrong. Admin only."""
         new = await read_body(request, NewAgent)
         async with database.transaction() as connection:
             return await actions.create(connection, request.user, new)
@@ -50,7 +51,8 @@ class AgentsController(Controller):
 
     @patch("/{agent_id:int}/", opt={"body": AgentChange}, operation_id="ChangeAgent", summary="Change an agent")
     async def change(self, request: AccountRequest, database: Database, agent_id: Id) -> AgentRecord:
-        """Executions that were accepted before take the change with their next turn. Admin only."""
+        """Executions that were accepted before take another model with their next claim, but keep the field schema of
+        their start. Admin only."""
         async with database.connection() as connection:
             await actions.require_admin(connection, request.user, agent_id)
         change = await read_body(request, AgentChange)

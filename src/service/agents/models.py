@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -18,6 +18,7 @@ class NewAgent(Struct, kw_only=True, forbid_unknown_fields=True):
     """An agent to create. A type that no definition names is allowed: such an agent offers nothing yet.
 
     `model` is a name such as openai:gpt-5-mini or local:smollm2; null takes the definition's or the setting.
+    `field_schema` is a JSON Schema of the details that catalog-enrichment gives products; null lets them be any text.
     """
 
     name: Name
@@ -25,6 +26,7 @@ class NewAgent(Struct, kw_only=True, forbid_unknown_fields=True):
     data_set: RowId
     file_upload: bool = False
     model: Name | None = None
+    field_schema: dict[str, Any] | None = None
 
 
 class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +36,7 @@ class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
     agent_type: Name | UnsetType = UNSET
     file_upload: bool | UnsetType = UNSET
     model: Name | UnsetType | None = UNSET
+    field_schema: dict[str, Any] | UnsetType | None = UNSET
 
 
 class AgentRecord(Struct, kw_only=True):
@@ -46,6 +49,7 @@ class AgentRecord(Struct, kw_only=True):
     file_upload: bool
     model: str | None
     created_at: str
+    field_schema: dict[str, Any] | None
 
 
 def agent(row: Row) -> AgentRecord:
@@ -58,4 +62,5 @@ def agent(row: Row) -> AgentRecord:
         file_upload=row["file_upload"],
         model=row["model"],
         created_at=ts(row["created_at"]),
+        field_schema=row["field_schema"],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from service.schema import identity_column, metadata, timestamp_column
 
@@ -16,5 +17,11 @@ agents = Table(
     Column("file_upload", Boolean, nullable=False, server_default=text("false")),
     Column("model", Text, nullable=True, comment="a model name such as local:smollm2; null takes the setting"),
     timestamp_column("created_at", default_now=True),
+    Column(
+        "field_schema",
+        JSONB,
+        nullable=True,
+        comment="JSON Schema of the details that its products get; null lets them be any text",
+    ),
     timestamp_column("deleted_at", nullable=True),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO, Any
+
 import click
 
 
@@ -18,8 +20,19 @@ def command() -> None:
 @click.option(
     "--model", help="Such as local:smollm2 or openai:gpt-5-mini; default: the definition's, then AGENTIC_MODEL."
 )
+@click.option(
+    "--fields", "fields_file", type=click.File("rb"), help="A JSON Schema of the details that its products get."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the record as REST gives it.")
-def create(agent_type: str, name: str, data_set: int, file_upload: bool, model: str | None, as_json: bool) -> None:
+def create(
+    agent_type: str,
+    name: str,
+    data_set: int,
+    file_upload: bool,
+    model: str | None,
+    fields_file: IO[bytes] | None,
+    as_json: bool,
+) -> None:
     """Create an agent. A type without definitions is allowed and lists none."""
     import msgspec
 
@@ -27,10 +40,26 @@ def create(agent_type: str, name: str, data_set: int, file_upload: bool, model: 
     from service.agents.models import NewAgent
     from service.commands.target import LOCAL_ADMIN, checked, print_record, with_connection
 
-    fields = {"name": name, "agent_type": agent_type, "data_set": data_set, "file_upload": file_upload, "model": model}
+    fields = {
+        "name": name,
+        "agent_type": agent_type,
+        "data_set": data_set,
+        "file_upload": file_upload,
+        "model": model,
+        "field_schema": None if fields_file is None else _read(fields_file),
+    }
     new = checked(NewAgent, **fields)
     record = with_connection(actions.create, LOCAL_ADMIN, new)
     if as_json:
         print_record(msgspec.to_builtins(record), as_json=True)
     else:
         click.echo(f"agent {record.id} {record.name!r}: type {record.agent_type}, data set {record.data_set}")
+
+
+def _read(file: IO[bytes]) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(file.read())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{file.name} is no JSON: {error}", param_hint="--fields") from error

@@ -113,7 +113,8 @@ class NoWeb:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The execution that a definition works for. `input` is of the definition's input type."""
+    """The execution that a definition works for. `input` is of the definition's input type, `field_schema` the JSON
+    Schema of product details that the agent had when it was started."""
 
     data_set: DataSet
     files: Sequence[AttachedFile] = ()
@@ -121,6 +122,7 @@ class RunContext:
     deadline: datetime | None = None
     input: Any = None
     web: Web = field(default_factory=NoWeb)
+    field_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

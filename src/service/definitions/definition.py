@@ -57,6 +57,7 @@ class Proposal(Generic[I, O]):
     tool_calls: Sequence[ToolCall] = ()
     files: Sequence[AttachedFile] = ()
     shown: Sequence[FileReference] = ()
+    field_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ class Step(Generic[I]):
     issues: Sequence[Issue] = ()
     tool_calls: Sequence[ToolCall] = ()
     strategy: str = PROPOSE
+    field_schema: Mapping[str, Any] | None = None
 
     def called(self, name: str) -> bool:
         """Whether a call of this tool has succeeded in this cycle."""

@@ -26,7 +26,7 @@ LOAD = """
 SELECT e.definition_key, e.definition_version, e.input, e.conversation_id, e.deadline, e.limits,
        extract(epoch FROM now() - e.picked_up_at)::float8 AS running_seconds,
        extract(epoch FROM e.deadline - now())::float8 AS seconds_to_deadline,
-       e.data_set_id, d.name AS data_set_name, a.model AS agent_model, a.name AS agent_name
+       e.data_set_id, d.name AS data_set_name, a.model AS agent_model, a.name AS agent_name, e.field_schema
   FROM executions e
   JOIN agents a ON a.id = e.agent_id
   JOIN data_sets d ON d.id = e.data_set_id
@@ -128,6 +128,7 @@ class LoadedExecution:
     data_set_name: str
     agent_model: str | None
     agent_name: str
+    field_schema: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

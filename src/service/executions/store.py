@@ -44,11 +44,11 @@ WITH admission AS MATERIALIZED (
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input, limits, external_id, metadata,
-                          deadline, start_after, priority, rerun_of, webhook_url)
+                          deadline, start_after, priority, rerun_of, webhook_url, field_schema)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
          %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
          %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s,
-         %(rerun_of)s, %(webhook_url)s
+         %(rerun_of)s, %(webhook_url)s, (SELECT field_schema FROM agents WHERE agents.id = %(agent_id)s)
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (

@@ -58,6 +58,7 @@ executions = Table(
     Column("limits", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="what this run may use"),
     Column("exit_reason", Text, nullable=True),
     timestamp_column("content_erased_at", nullable=True),
+    Column("field_schema", JSONB, nullable=True, comment="the agent's at the start"),
     # Usage is set with the outcome, by usage_of().
     Column("input_tokens", BigInteger, nullable=True),
     Column("cached_tokens", BigInteger, nullable=True),

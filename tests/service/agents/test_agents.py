@@ -27,7 +27,8 @@ def test_created_agent_is_answered_in_full(admin: Client, world: World) -> None:
 
     record = answer.json()
     assert answer.status_code == 201
-    assert list(record) == ["id", "name", "agent_type", "data_set", "file_upload", "model", "created_at"]
+    fields = ["id", "name", "agent_type", "data_set", "file_upload", "model", "created_at", "field_schema"]
+    assert list(record) == fields
     assert {name: record[name] for name in body} == body
     assert admin.get(f"{PATH}{record['id']}/").json() == record
 

@@ -130,3 +130,37 @@ def test_reset_token_that_keeps_the_old_one_for_ever_is_refused(database_url: st
     command = ["account", "reset-token", "ann", "--keep-old", "99999999999999"]
     done = agentic(*command, environment={"DATABASE_URL": database_url})
     assert (done.returncode, done.stderr.partition(" ")[0]) == (2, "agentic:")
+
+
+def test_agent_when_created_with_a_file_of_fields_then_it_has_that_field_schema(
+    database_url: str, tmp_path: Path
+) -> None:
+    fields = {"type": "object", "properties": {"colour": {"type": "string"}}}
+    path = tmp_path / "fields.json"
+    path.write_text(json.dumps(fields))
+    data_set = made(database_url, "data-set", "create", "shop")
+    command = ["agent", "create", "--type", "echo", "--name", "A", "--data-set", str(data_set["id"])]
+
+    assert made(database_url, *command, "--fields", str(path))["field_schema"] == fields
+    assert made(database_url, *command)["field_schema"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "field_schema"),
+        ('{"type": "object", "properties": {"a": {"type": "strin"}}}', "field_schema.properties.a.type"),
+    ],
+)
+def test_agent_when_created_with_wrong_fields_then_it_exits_2_and_nothing_is_written(
+    database_url: str, connection: psycopg.Connection, tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "fields.json"
+    path.write_text(text)
+    data_set = made(database_url, "data-set", "create", "shop")
+    command = ["agent", "create", "--type", "echo", "--name", "A", "--data-set", str(data_set["id"])]
+    done = agentic(*command, "--fields", str(path), environment={"DATABASE_URL": database_url})
+
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert connection.execute("SELECT count(*) FROM agents").fetchone() == (0,)
