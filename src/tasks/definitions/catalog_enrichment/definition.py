@@ -8,6 +8,7 @@ from service.definitions.context import Product, RunContext
 from service.definitions.definition import Definition, Item, Offer, Step
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Verdict
 from tasks.definitions.catalog_enrichment import offers, prompts, quality
+from tasks.definitions.catalog_enrichment.fields import problems_of_whole
 from tasks.definitions.catalog_enrichment.models import (
     NO_DATA,
     OUTCOMES,
@@ -15,7 +16,14 @@ from tasks.definitions.catalog_enrichment.models import (
     CatalogEnrichmentAgenticExecutionInput,
     pointer,
 )
-from tasks.definitions.catalog_enrichment.record import Enriched, attempts, outcome_of, wanted, written_products
+from tasks.definitions.catalog_enrichment.record import (
+    Enriched,
+    attempts,
+    details_of,
+    outcome_of,
+    wanted,
+    written_products,
+)
 from tasks.definitions.catalog_enrichment.sheets import described_skus, mentions, section_of
 from tasks.definitions.catalog_enrichment.tools import (
     list_products_without_description,
@@ -44,7 +52,7 @@ enrichment = Definition(
 @enrichment.instructions
 def ask(given: CatalogEnrichmentAgenticExecutionInput, context: RunContext) -> str:
     """All the work at once."""
-    return prompts.everything(given, context.files)
+    return prompts.everything(given, context.files, context.field_schema)
 
 
 @enrichment.items
@@ -129,6 +137,22 @@ def claims_are_true(proposal: Enriched) -> Verdict:
             told = "upsert_products has succeeded for this SKU, the answer says otherwise"
             issues.append(Issue(pointer(sku), told, narrow={"enum": [UPDATED]}))
     return _verdict(issues)
+
+
+@enrichment.validator
+def details_satisfy_the_schema(proposal: Enriched) -> Verdict:
+    """What was written of each product so far, taken together, is what the agent's field schema asks for."""
+    schema = proposal.field_schema
+    if schema is None:
+        return Accept()
+    return _verdict(
+        [
+            Issue(pointer(sku, "details", *map(str, problem.path)), problem.message)
+            for sku, attempt in attempts(proposal.tool_calls).items()
+            if attempt.is_written
+            for problem in problems_of_whole(details_of(attempt.details), schema)
+        ]
+    )
 
 
 @enrichment.validator

@@ -15,6 +15,9 @@ REJECTED = "Update was rejected"
 OUTCOMES = (UPDATED, NO_DATA, REJECTED)
 """How an answer says what happened to a SKU; further words may follow."""
 
+OWN_DETAILS = ("category", "material", "weight", "bullets")
+"""Details that upsert_products has arguments for."""
+
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
 Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
@@ -42,13 +45,11 @@ class ProductDetails(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     bullets: Annotated[list[Line], msgspec.Meta(min_length=1, max_length=20)] | None = None
     name: Line | None = None
     description: Text | None = None
-    details: dict[str, Line] = msgspec.field(default_factory=dict)
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def change(self) -> ProductChange:
         """The change to the catalogue: name and description are its columns, everything else a detail."""
-        facts: dict[str, Any] = {"category": self.category, "material": self.material, "weight": self.weight}
-        facts["bullets"] = self.bullets
-        known = {key: value for key, value in facts.items() if value is not None}
+        known = {name: value for name in OWN_DETAILS if (value := getattr(self, name)) is not None}
         return ProductChange(
             sku=self.sku, name=self.name, description=self.description, details={**self.details, **known}
         )

@@ -10,9 +10,11 @@ from service.definitions.definition import Item, Offer, Step
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Issue
 from tasks.definitions.catalog_enrichment import prompts
+from tasks.definitions.catalog_enrichment.fields import details_schema, failing_details, own_fields
 from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput, pointer
 from tasks.definitions.catalog_enrichment.quality import BULLETS, COPIED, ESCAPED, LONGEST_BULLET, SPECIAL
 from tasks.definitions.catalog_enrichment.sheets import Section, section_of
+from tasks.definitions.catalog_enrichment.tools import upsert_products
 
 MAX_SEARCHES = 2
 MAX_WRITES = 2
@@ -44,12 +46,14 @@ FIELDS: dict[str, Any] = {
 def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
     """All tools and an entry per SKU for capable models; one SKU's next move for small ones."""
     if step.item is None:
-        return Offer(tools=dict.fromkeys(EVERY_TOOL), answer_schema=_entries(step.input.skus))
+        upsert = own_fields(upsert_products.schema, step.field_schema)
+        tools = {**dict.fromkeys(EVERY_TOOL), "upsert_products": upsert}
+        return Offer(tools=tools, answer_schema=_entries(step.input.skus))
     sku = step.item.key
     writes = sum(call.name == "upsert_products" for call in step.tool_calls)
     if step.called("upsert_products") or writes >= MAX_WRITES:
         return Offer(answer_schema=_entries([sku]))
-    narrowed = _narrowed_fields(sku, step.issues)
+    narrowed = {**_failing_details(step, sku), **_narrowed_fields(sku, step.issues)}
     if narrowed:
         return Offer(tools={"upsert_products": _upsert(sku, narrowed)}, answer=False)
     if entry := _narrowed_entry(sku, step.issues):
@@ -80,11 +84,15 @@ def _search(sku: str) -> dict[str, Any]:
 def _fields(step: Step[CatalogEnrichmentAgenticExecutionInput], item: Item) -> dict[str, Any]:
     """All fields; what is copied is chosen from what was found, to the letter: small models misspell what they copy.
 
-    The name is as it was told, values are any of the found section's, bullets any of its facts.
+    The name is as it was told, values are any of the found section's, bullets any of its facts. Where the agent says
+    which details there are, those stand for ours.
     """
     held: dict[str, Any] = {}
     if name := prompts.name_told(item):
         held["name"] = {"const": name}
+    if step.field_schema is not None:
+        details = details_schema(step.field_schema)
+        return {"details": details, "name": FIELDS["name"], "description": FIELDS["description"], **held}
     found = _found_section(step, item.key)
     values = list(dict.fromkeys(found.labels.values())) if found is not None else []
     facts = [fact for fact in dict.fromkeys(found.facts) if len(fact) <= LONGEST_BULLET] if found is not None else []
@@ -99,6 +107,17 @@ def _found_section(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str)
     """The product's section, if the last search brought it."""
     results = [call.result for call in step.tool_calls if call.name == "search_files" and call.succeeded]
     return section_of(sku, [AttachedFile("found.txt", "text/plain", str(results[-1]))]) if results else None
+
+
+def _failing_details(step: Step[CatalogEnrichmentAgenticExecutionInput], sku: str) -> dict[str, Any]:
+    """Those of the agent's details that issues are about: the rest was written and stays."""
+    if step.field_schema is None:
+        return {}
+    whole = pointer(sku, "details")
+    paths = [issue.path for issue in step.issues if issue.path == whole or issue.path.startswith(f"{whole}/")]
+    fields = [path.removeprefix(whole).split("/")[1:2] for path in paths]
+    named = [field[0].replace("~1", "/").replace("~0", "~") if field else "" for field in fields]
+    return {"details": failing_details(step.field_schema, named)} if named else {}
 
 
 def _narrowed_fields(sku: str, issues: Sequence[Issue]) -> dict[str, Any]:

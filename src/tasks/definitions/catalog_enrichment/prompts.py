@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.definitions.context import AttachedFile, ToolCall
 from service.definitions.definition import Example, Item
+from tasks.definitions.catalog_enrichment.fields import details_schema
 from tasks.definitions.catalog_enrichment.models import (
     NO_DATA,
     OUTCOMES,
@@ -30,15 +32,25 @@ search_products.
 "{NO_DATA}" is for a product that neither the files nor the catalogue know.
 
 What you write is checked wherever the files have a section on the product:
+"""
+
+FIELDS = f"""\
 - category, material, weight and name are those of the section, to the letter; none that it states is left out.
 - bullets are {BULLETS} different facts of at most {LONGEST_BULLET} characters. Every word of four or more letters and \
 every number in them occurs in the section.
+"""
+
+DESCRIPTION = f"""\
 - description is one sentence of {SHORTEST} to {LONGEST} characters that ends with a full stop. It contains the last \
 word of the product's name, no number that the section lacks, and none of the words {", ".join(FORBIDDEN)}.
 """
 
 
-def everything(given: CatalogEnrichmentAgenticExecutionInput, files: Sequence[AttachedFile]) -> str:
+def everything(
+    given: CatalogEnrichmentAgenticExecutionInput,
+    files: Sequence[AttachedFile],
+    field_schema: Mapping[str, Any] | None = None,
+) -> str:
     """The whole work in one request, for models that do it in one go."""
     if given.skus is None:
         chosen = "those that the files describe; without files, those that list_products_without_description returns"
@@ -51,7 +63,17 @@ def everything(given: CatalogEnrichmentAgenticExecutionInput, files: Sequence[At
     ]
     if given.additional_instructions:
         lines.append(f"Further wishes, as far as the rules below allow: {given.additional_instructions}")
-    return "\n".join([*lines, "", WORK])
+    fields = FIELDS if field_schema is None else own_fields_rule(field_schema)
+    return "\n".join([*lines, "", f"{WORK}{fields}{DESCRIPTION}"])
+
+
+def own_fields_rule(field_schema: Mapping[str, Any]) -> str:
+    """Which details there are, where the agent says it."""
+    schema = json.dumps(details_schema(field_schema), ensure_ascii=False)
+    return (
+        "- name is that of the section, to the letter.\n"
+        f"- details, from what the section says, are what this JSON Schema asks for, in every product: {schema}\n"
+    )
 
 
 def _named(file: AttachedFile) -> str:

@@ -34,6 +34,8 @@ class Written:
     sku: str
     details: Mapping[str, Any]
     section: Section
+    has_own_fields: bool = False
+    """Whether the agent says which details there are; then ours are not asked for."""
 
     def issue(self, field: str, message: str) -> Issue:
         """An issue with one field, and the schema that its next value is held to."""
@@ -45,6 +47,8 @@ def is_complete(written: Written) -> Iterator[Issue]:
     wanted = [field for field in COPIED if field in written.section.labels]
     wanted += ["bullets"] if len(written.section.facts) >= BULLETS else []
     wanted += ["name"] if written.section.name else []
+    if written.has_own_fields:
+        wanted = [field for field in wanted if field == "name"]
     for field in (*wanted, "description"):
         if not written.details.get(field):
             yield written.issue(field, f"{field} was not written")

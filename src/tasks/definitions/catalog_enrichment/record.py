@@ -8,7 +8,7 @@ from typing import Any
 
 from service.definitions.context import ToolCall
 from service.definitions.definition import Proposal
-from tasks.definitions.catalog_enrichment.models import OUTCOMES, CatalogEnrichmentAgenticExecutionInput
+from tasks.definitions.catalog_enrichment.models import OUTCOMES, OWN_DETAILS, CatalogEnrichmentAgenticExecutionInput
 from tasks.definitions.catalog_enrichment.quality import Written
 from tasks.definitions.catalog_enrichment.sheets import section_of
 
@@ -34,11 +34,22 @@ def attempts(calls: Sequence[ToolCall]) -> dict[str, Attempt]:
         for product in _products(call.arguments):
             attempt = made.setdefault(str(product.get("sku")), Attempt())
             if call.succeeded:
-                attempt.details.update({key: value for key, value in product.items() if value is not None})
+                attempt.details = merged(attempt.details, product)
                 attempt.is_written, attempt.error = True, None
             else:
                 attempt.error = _error(call.result)
     return made
+
+
+def merged(before: Mapping[str, Any], product: Mapping[str, Any]) -> dict[str, Any]:
+    """What has been written of a product after one more call about it: what that left out stays."""
+    given = {key: value for key, value in product.items() if value is not None}
+    return {**before, **given, "details": {**before.get("details", {}), **given.get("details", {})}}
+
+
+def details_of(written: Mapping[str, Any]) -> dict[str, Any]:
+    """What the catalogue holds as the product's details after it."""
+    return {**written.get("details", {}), **{name: written[name] for name in OWN_DETAILS if name in written}}
 
 
 def wanted(proposal: Enriched) -> list[str]:
@@ -52,7 +63,7 @@ def written_products(proposal: Enriched) -> Iterator[Written]:
     for sku, attempt in attempts(proposal.tool_calls).items():
         section = section_of(sku, proposal.files)
         if attempt.is_written and section is not None:
-            yield Written(sku=sku, details=attempt.details, section=section)
+            yield Written(sku, attempt.details, section, has_own_fields=proposal.field_schema is not None)
 
 
 def outcome_of(text: str) -> str | None:

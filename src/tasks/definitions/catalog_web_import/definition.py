@@ -5,7 +5,9 @@ from __future__ import annotations
 from service.definitions.context import RunContext
 from service.definitions.definition import Definition, Item, Offer, Step
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Verdict
+from tasks.definitions.catalog_enrichment.fields import problems_of_whole
 from tasks.definitions.catalog_enrichment.models import pointer
+from tasks.definitions.catalog_enrichment.record import details_of
 from tasks.definitions.catalog_web_import import offers, prompts
 from tasks.definitions.catalog_web_import.facts import invented, is_named
 from tasks.definitions.catalog_web_import.models import IMPORTED, NO_PRODUCT, NOT_READ, OUTCOMES, CatalogWebImportInput
@@ -31,9 +33,9 @@ web_import = Definition(
 
 
 @web_import.instructions
-def ask(given: CatalogWebImportInput) -> str:
+def ask(given: CatalogWebImportInput, context: RunContext) -> str:
     """All the pages at once."""
-    return prompts.everything(given)
+    return prompts.everything(given, context.field_schema)
 
 
 @web_import.items
@@ -140,6 +142,22 @@ def facts_are_on_the_page(proposal: Imported) -> Verdict:
             for url, visit in visits_of(proposal).items()
             for sku, product in visit.written.items()
             for problem in invented(product, visit.text or "", url)
+        ]
+    )
+
+
+@web_import.validator
+def details_satisfy_the_schema(proposal: Imported) -> Verdict:
+    """What was written of each product so far, taken together, is what the agent's field schema asks for."""
+    schema = proposal.field_schema
+    if schema is None:
+        return Accept()
+    return _verdict(
+        [
+            Issue(pointer(url), f"{sku}: {problem.field('details')} {problem.message}")
+            for url, visit in visits_of(proposal).items()
+            for sku, product in visit.written.items()
+            for problem in problems_of_whole(details_of(product), schema)
         ]
     )
 

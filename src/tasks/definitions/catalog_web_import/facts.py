@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 NUMBER = re.compile(r"\d+(?:[.,'’]\d+)*")
 WORD = re.compile(r"\w+")
 NOT_A_DIGIT = re.compile(r"\D")
+SEPARATOR = re.compile(r"[.,'’]")
 
 
 def invented(product: Mapping[str, Any], page: str, url: str) -> Iterator[str]:
@@ -19,8 +21,11 @@ def invented(product: Mapping[str, Any], page: str, url: str) -> Iterator[str]:
     unknown = sorted(_words(str(product.get("name") or "")) - _words(page))
     if unknown:
         yield f"the page lacks these words of the name: {', '.join(unknown)}"
-    told = " ".join(_texts({key: value for key, value in product.items() if key != "sku"}))
-    wrong = sorted(number for number in NUMBER.findall(told) if _digits(number) not in _numbers(f"{page} {url}"))
+    scalars = list(_scalars({key: value for key, value in product.items() if key != "sku"}))
+    told = NUMBER.findall(" ".join(value for value in scalars if isinstance(value, str)))
+    wrong = sorted(number for number in told if _digits(number) not in _numbers(f"{page} {url}"))
+    counted = [value for value in scalars if isinstance(value, int | float) and not isinstance(value, bool)]
+    wrong += [str(value) for value in counted if Decimal(str(value)).copy_abs() not in _values(f"{page} {url}")]
     if wrong:
         yield f"the page lacks these numbers, to the digit: {', '.join(dict.fromkeys(wrong))}"
 
@@ -44,12 +49,21 @@ def _digits(number: str) -> str:
     return NOT_A_DIGIT.sub("", number)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _values(text: str) -> set[Decimal]:
+    """What the numbers of a text may mean: 1.299 is one and a bit, or one thousand two hundred and ninety-nine."""
+    found: set[Decimal] = set()
+    for number in NUMBER.findall(text):
+        *whole, last = SEPARATOR.split(number)
+        found |= {Decimal(_digits(number)), Decimal(f"{''.join(whole)}.{last}" if whole else last)}
+    return found
+
+
+def _scalars(value: Any) -> Iterator[object]:
     if isinstance(value, Mapping):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from _scalars(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner)
-    elif value is not None:
-        yield str(value)
+            yield from _scalars(inner)
+    else:
+        yield value

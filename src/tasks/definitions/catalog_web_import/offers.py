@@ -7,7 +7,9 @@ from typing import Any
 
 from service.definitions.definition import Offer, Step
 from service.definitions.tools import STOP_EXECUTION
+from tasks.definitions.catalog_enrichment.fields import details_schema, own_fields
 from tasks.definitions.catalog_web_import.models import OUTCOMES, CatalogWebImportInput
+from tasks.definitions.catalog_web_import.tools import upsert_products
 
 MAX_WRITES = 2
 """Calls of one cycle after which a small model has to go on: it would repeat itself until the run's limit."""
@@ -27,7 +29,8 @@ PRODUCT: dict[str, Any] = {
 def next_offer(step: Step[CatalogWebImportInput]) -> Offer:
     """All tools and an entry per URL for capable models; one page's next move for small ones."""
     if step.item is None:
-        tools = dict.fromkeys(("fetch_page", "upsert_products", STOP_EXECUTION))
+        upsert = own_fields(upsert_products.schema, step.field_schema)
+        tools = {"fetch_page": None, "upsert_products": upsert, STOP_EXECUTION: None}
         return Offer(tools=tools, answer_schema=_entries(step.input.distinct_urls))
     url = step.item.key
     answer = _entries([url])
@@ -37,15 +40,16 @@ def next_offer(step: Step[CatalogWebImportInput]) -> Offer:
     writes = sum(call.name == "upsert_products" for call in step.tool_calls)
     if was_lost or step.called("upsert_products") or writes >= MAX_WRITES:
         return Offer(answer_schema=answer)
-    return Offer(tools={"upsert_products": _upsert(url)}, answer_schema=answer)
+    return Offer(tools={"upsert_products": _upsert(url, step.field_schema)}, answer_schema=answer)
 
 
 def _entries(urls: Sequence[str]) -> dict[str, Any]:
     return _object({url: {"enum": list(OUTCOMES)} for url in urls})
 
 
-def _upsert(url: str) -> dict[str, Any]:
-    products = {"type": "array", "items": _object(PRODUCT), "minItems": 1, "maxItems": 3}
+def _upsert(url: str, field_schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    product = PRODUCT if field_schema is None else {**PRODUCT, "details": details_schema(field_schema)}
+    products = {"type": "array", "items": _object(product), "minItems": 1, "maxItems": 3}
     return _object({"url": {"const": url}, "products": products})
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from service.definitions.context import ToolCall
 from service.definitions.definition import Example
+from tasks.definitions.catalog_enrichment.fields import details_schema
 from tasks.definitions.catalog_web_import.models import IMPORTED, NO_PRODUCT, NOT_READ, CatalogWebImportInput
 from tasks.document_reader import PRODUCT_DATA
 
@@ -28,12 +33,20 @@ What you write is checked against the page, and nothing of a call is written if 
 """
 
 
-def everything(given: CatalogWebImportInput) -> str:
+def everything(given: CatalogWebImportInput, field_schema: Mapping[str, Any] | None = None) -> str:
     """The whole work in one request."""
     lines = ["Import the products of these pages into the catalogue:", *(f"- {url}" for url in given.distinct_urls)]
     if given.additional_instructions:
         lines.append(f"Further wishes, as far as the rules below allow: {given.additional_instructions}")
-    return "\n".join([*lines, "", WORK])
+    return "\n".join([*lines, "", WORK if field_schema is None else f"{WORK}{own_fields_rule(field_schema)}"])
+
+
+def own_fields_rule(field_schema: Mapping[str, Any]) -> str:
+    """Which details there are, where the agent says it."""
+    schema = json.dumps(details_schema(field_schema), ensure_ascii=False)
+    return (
+        f"- instead of category, material, weight and bullets, details are what this JSON Schema asks for: {schema}\n"
+    )
 
 
 def one_page(url: str) -> str:

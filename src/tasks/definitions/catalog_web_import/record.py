@@ -8,6 +8,7 @@ from typing import Any
 
 from service.definitions.context import ToolCall
 from service.definitions.definition import Proposal
+from tasks.definitions.catalog_enrichment.record import merged
 from tasks.definitions.catalog_web_import.models import OUTCOMES, CatalogWebImportInput
 from tasks.document_reader import PRODUCT_DATA
 
@@ -67,7 +68,7 @@ def _upserted(visit: Visit, call: ToolCall) -> None:
     for product in _products(call.arguments):
         sku = str(product.get("sku"))
         if call.succeeded:
-            visit.written[sku] = {**visit.written.get(sku, {}), **product}
+            visit.written[sku] = merged(visit.written.get(sku, {}), product)
             visit.failed.pop(sku, None)
         else:
             visit.failed[sku] = _error(call.result)

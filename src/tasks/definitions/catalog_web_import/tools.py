@@ -8,6 +8,7 @@ import msgspec
 
 from service.definitions.context import ProductChange, ToolContext
 from service.definitions.tools import ToolFailed, tool
+from tasks.definitions.catalog_enrichment.fields import refusals
 from tasks.definitions.catalog_enrichment.models import ProductDetails
 from tasks.definitions.catalog_enrichment.tools import distinct_skus
 from tasks.definitions.catalog_web_import.facts import invented
@@ -35,7 +36,8 @@ async def upsert_products(context: ToolContext, url: str, products: list[Product
     _require_given(context, url)
     skus = distinct_skus(products)
     page = await context.web.page(url)
-    wrong = [
+    wrong = refusals(products, context.field_schema)
+    wrong += [
         f"{product.sku}: {problem}"
         for product in products
         for problem in invented(msgspec.to_builtins(product), page.text, url)
