@@ -184,6 +184,11 @@ class Settings:
         "15",
         "Seconds that a receiver of a webhook may take to answer.",
     )
+    delivery_seconds: float = variable(
+        "AGENTIC_DELIVERY_SECONDS",
+        "2592000",
+        "Seconds that a delivery of a webhook which has ended is kept, with its attempts.",
+    )
     worker_name: str = variable(
         "AGENTIC_WORKER_NAME",
         "",

@@ -15,6 +15,7 @@ from service.executions.runtime import Claim
 from service.files import store as files
 from service.idempotency import store as idempotency
 from service.limits import store as limits
+from service.webhooks import delivery_store
 from service.workers import store as workers
 
 if TYPE_CHECKING:
@@ -125,13 +126,15 @@ async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECOND
 
 
 async def forget_keys(lifetime: Lifetime, *, every_seconds: float = FORGET_SECONDS) -> None:
-    """Delete the idempotency keys whose time is over, a batch at a time."""
+    """Delete the idempotency keys and the deliveries whose time is over, a batch at a time."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
             async with lifetime.database.connection() as connection:
                 age = lifetime.settings.idempotency_seconds
                 await idempotency.forget(connection, age_seconds=age, limit=FORGOTTEN_AT_ONCE)
+                age = lifetime.settings.delivery_seconds
+                await delivery_store.forget(connection, age_seconds=age, limit=FORGOTTEN_AT_ONCE)
         except FAILURES as error:
             _note(error)
 

@@ -152,8 +152,6 @@ class Deliverer:
         try:
             async with self._database.transaction() as connection:
                 await store.record(connection, claimed, attempted)
-                if attempted.error == Trouble.GONE:
-                    await store.disable(connection, claimed)
         except Unavailable:
             return  # not recorded, so it is made once more
         log.info(

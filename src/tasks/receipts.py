@@ -39,7 +39,8 @@ def judge(
     if 200 <= answer.status < 300:
         return Attempted(status="delivered", status_code=answer.status, milliseconds=milliseconds)
     if answer.status == GONE:
-        return Attempted(status="failed", status_code=GONE, milliseconds=milliseconds, error=Trouble.GONE)
+        gone = Trouble.GONE.value
+        return Attempted(status="failed", status_code=GONE, milliseconds=milliseconds, error=gone, is_gone=True)
     asked = retry_after(answer.headers.get("retry-after"), now or datetime.now(UTC))
     return _failed(_trouble(answer.status), answer.status, milliseconds, pause(failures, asked, chance))
 

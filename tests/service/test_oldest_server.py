@@ -220,10 +220,9 @@ def deliver_by_hand(app: AsApp, webhook_id: int) -> None:
             assert (await delivery_store.fan_out(connection)).added == 1
         claimed = await delivery_store.claim(connection, limit=5, share=5, lease_seconds=60)
         assert {each.webhook_id for each in claimed} == {webhook_id}
-        gone = delivery_store.Attempted(status="failed", status_code=410, error="gone")
+        gone = delivery_store.Attempted(status="failed", status_code=410, error="gone", is_gone=True)
         async with connection.transaction():
             assert await delivery_store.record(connection, claimed[0], gone)
-            await delivery_store.disable(connection, claimed[0])
         assert await delivery_store.forget(connection, age_seconds=-1, limit=5) == 2
 
     app.connected(deliver)

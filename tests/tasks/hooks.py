@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -31,12 +31,18 @@ OK = answer("fine")
 class Hooks:
     """The bench of one test. `answers` may be changed between looks."""
 
+    environment: Mapping[str, str]
     settings: Settings
     database: Database
     deliverer: Deliverer
     web: WebServer
     answers: dict[str, Answer]
     shop: Shop
+
+    def another(self, **environment: str) -> Hooks:
+        """The same with a deliverer of other settings."""
+        settings = Settings.read({**self.environment, **environment})
+        return replace(self, settings=settings, deliverer=Deliverer(settings, self.database, chance=lambda: 0.0))
 
     async def make(self, path: str | None = "/hook", **given: Any) -> WebhookWithSecret:
         """A webhook of the shop's account; without a path, the one that signs for executions' own URLs."""
@@ -133,7 +139,7 @@ def delivering(
             deliverer = Deliverer(settings, database, door=door, chance=lambda: 0.0)
             try:
                 async with asyncio.timeout(60):
-                    await use(Hooks(settings, database, deliverer, web, answers, shop))
+                    await use(Hooks(given, settings, database, deliverer, web, answers, shop))
             finally:
                 await door.close()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from service.sealing import read_keys
 from service.webhooks import delivery_store, store
 from service.webhooks.delivery_store import Attempted
 from tests.tasks.conftest import AsApp
@@ -100,7 +100,7 @@ def test_events_when_they_came_before_the_webhook_or_are_another_accounts_then_t
     async def use(hooks: Hooks) -> None:
         hooks.finished()
         await hooks.make()
-        other = Hooks(**{**vars(hooks), "shop": open_shop(hooks.shop.connection, "other")})
+        other = replace(hooks, shop=open_shop(hooks.shop.connection, "other"))
         other.finished()
         assert await hooks.look() == 0
         hooks.finished()
@@ -186,8 +186,8 @@ def test_attempt_when_its_worker_is_gone_then_another_makes_it_with_the_same_id_
     async def use(hooks: Hooks) -> None:
         await hooks.make()
         hooks.finished()
-        await hooks.deliverer._fan_out()
-        async with hooks.database.connection() as connection:
+        async with hooks.database.transaction() as connection:
+            await delivery_store.fan_out(connection)
             [lost] = await delivery_store.claim(connection, limit=1, share=1, lease_seconds=60)
         assert await hooks.look() == 0  # its lease holds
         hooks.make_due()
@@ -202,12 +202,27 @@ def test_attempt_when_its_worker_is_gone_then_another_makes_it_with_the_same_id_
     delivering(app, shop, use)
 
 
+def test_claims_when_two_workers_make_them_at_once_then_no_attempt_is_made_twice(app: AsApp, shop: Shop) -> None:
+    async def use(hooks: Hooks) -> None:
+        await hooks.make()
+        await hooks.make("/other")
+        hooks.finished()
+        async with hooks.database.transaction() as connection:
+            await delivery_store.fan_out(connection)
+        async with hooks.database.transaction() as one, hooks.database.transaction() as other:
+            [first] = await delivery_store.claim(one, limit=1, share=2, lease_seconds=60)
+            [second] = await delivery_store.claim(other, limit=2, share=2, lease_seconds=60)
+        assert first.id != second.id
+
+    delivering(app, shop, use)
+
+
 def test_attempt_when_its_record_is_lost_then_it_is_shown_as_interrupted(app: AsApp, shop: Shop) -> None:
     async def use(hooks: Hooks) -> None:
         made = await hooks.make()
         hooks.finished()
-        await hooks.deliverer._fan_out()
-        async with hooks.database.connection() as connection:
+        async with hooks.database.transaction() as connection:
+            await delivery_store.fan_out(connection)
             [lost] = await delivery_store.claim(connection, limit=1, share=1, lease_seconds=60)
         hooks.make_due()
         await hooks.look()
@@ -256,13 +271,11 @@ def test_worker_when_it_has_another_key_then_it_says_so_and_sends_nothing(
 ) -> None:
     async def use(hooks: Hooks) -> None:
         await hooks.make()
-        object.__setattr__(hooks.settings, "secret_keys", read_keys(OTHER_KEY))
         hooks.finished()
-        await hooks.look()
+        await hooks.another(AGENTIC_SECRET_KEY=OTHER_KEY).look()
         assert (hooks.attempts(), hooks.web.asked) == ([(None, "unsignable")], [])
-        object.__setattr__(hooks.settings, "secret_keys", read_keys(f"{OTHER_KEY},{KEY}"))
         hooks.make_due()
-        await hooks.look()
+        await hooks.another(AGENTIC_SECRET_KEY=f"{OTHER_KEY},{KEY}").look()
         assert hooks.states() == ["delivered"]
 
     delivering(app, shop, use)
@@ -273,8 +286,7 @@ def test_worker_when_it_has_no_key_then_it_says_so_once_and_leaves_deliveries_to
     app: AsApp, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def use(hooks: Hooks) -> None:
-        object.__setattr__(hooks.settings, "secret_keys", read_keys(""))
-        await hooks.deliverer.run()
+        await hooks.another(AGENTIC_SECRET_KEY="").deliverer.run()
 
     delivering(app, shop, use)
     assert "this worker delivers no webhooks" in caplog.text

@@ -42,7 +42,7 @@ def test_answer_when_neither_2xx_nor_410_then_it_is_tried_again(status: int, err
 
 
 def test_answer_when_410_then_no_attempt_follows() -> None:
-    assert (judged(410).status, judged(410).error) == ("failed", "gone")
+    assert (judged(410).status, judged(410).error, judged(410).is_gone) == ("failed", "gone", True)
 
 
 def test_answer_when_there_is_none_then_its_fault_is_the_error() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from service.errors import InvalidInput
-from tasks.delivering import Deliverer
 from tests.tasks.conftest import AsApp
 from tests.tasks.hooks import OK, Hooks, delivering
 from tests.tasks.seed import Shop, open_shop
@@ -34,7 +35,7 @@ def test_account_when_its_endpoints_are_many_then_half_of_the_places_are_left_to
     async def use(hooks: Hooks) -> None:
         for number in range(4):
             await hooks.make(f"/hook?{number}")
-        other = Hooks(**{**vars(hooks), "shop": open_shop(hooks.shop.connection, "other")})
+        other = replace(hooks, shop=open_shop(hooks.shop.connection, "other"))
         await other.make("/hook?other")
         hooks.finished()
         other.finished()
@@ -44,44 +45,47 @@ def test_account_when_its_endpoints_are_many_then_half_of_the_places_are_left_to
     delivering(app, shop, use, AGENTIC_WEBHOOK_CONCURRENCY="4")
 
 
-@pytest.mark.parametrize(
-    ("given", "status_code", "error"),
-    [
-        (moved("/elsewhere", 301), 301, "redirected"),
-        (moved("/elsewhere", 307), 307, "redirected"),
-        (answer(status=404), 404, "rejected"),
-        (answer(status=500), 500, "server_error"),
-        (Answer(b"not http\r\n\r\n"), None, "broken"),
-        (Answer(b""), None, "broken"),
-        (Answer(b"", pieces=[b""], pause=0.01, endless=True), None, "timed_out"),
-        (Answer(b"HTTP/1.1 200 OK\r\n", pieces=[b"x: y\r\n"], pause=0.01, endless=True), None, "timed_out"),
-    ],
-    ids=["moved", "moved_temporarily", "absent", "failing", "not_http", "hangs_up", "silent", "slow"],
-)
-def test_receiver_when_it_does_not_accept_then_the_attempt_says_why_and_another_follows(
-    app: AsApp, shop: Shop, given: Answer, status_code: int | None, error: str
+SILENCE = Answer(b"", pieces=[b""], pause=0.01, endless=True)
+SLOWNESS = Answer(b"HTTP/1.1 200 OK\r\n", pieces=[b"x: y\r\n"], pause=0.01, endless=True)
+UNWILLING: dict[str, tuple[Answer, int | None, str]] = {
+    "/moved": (moved("/elsewhere", 301), 301, "redirected"),
+    "/moved-for-now": (moved("/elsewhere", 307), 307, "redirected"),
+    "/absent": (answer(status=404), 404, "rejected"),
+    "/failing": (answer(status=500), 500, "server_error"),
+    "/not-http": (Answer(b"not http\r\n\r\n"), None, "broken"),
+    "/hangs-up": (Answer(b""), None, "broken"),
+    "/silent": (SILENCE, None, "timed_out"),
+    "/slow": (SLOWNESS, None, "timed_out"),
+}
+"""Path of a receiver: what it does, and what is recorded of it."""
+
+
+def test_receivers_when_they_do_not_accept_then_each_attempt_says_why_and_another_follows(
+    app: AsApp, shop: Shop
 ) -> None:
     async def use(hooks: Hooks) -> None:
-        await hooks.make()
-        hooks.answers["/hook"] = given
+        for path, (given, _, _) in UNWILLING.items():
+            hooks.answers[path] = given
+            await hooks.make(path)
         hooks.finished()
         await hooks.look()
-        assert hooks.attempts() == [(status_code, error)]
-        assert hooks.states() == ["pending"]
-        assert hooks.web.paths == ["/hook"]
+        assert hooks.attempts() == [(status_code, error) for _, status_code, error in UNWILLING.values()]
+        assert hooks.states() == ["pending"] * len(UNWILLING)
+        assert sorted(hooks.web.paths) == sorted(UNWILLING)  # none was followed elsewhere
 
-    delivering(app, shop, use, AGENTIC_WEBHOOK_SECONDS="0.3")
+    delivering(app, shop, use, AGENTIC_WEBHOOK_SECONDS="0.5")
 
 
 def test_receiver_when_its_answer_never_ends_then_the_status_was_enough(app: AsApp, shop: Shop) -> None:
     async def use(hooks: Hooks) -> None:
-        await hooks.make()
-        hooks.answers["/hook"] = Answer(b"HTTP/1.1 200 OK\r\n\r\n", pieces=[b"x" * 1000], endless=True)
+        for path, piece in (("/huge", b"x" * 1000), ("/mute", b"")):
+            hooks.answers[path] = Answer(b"HTTP/1.1 200 OK\r\n\r\n", pieces=[piece], pause=0.01, endless=True)
+            await hooks.make(path)
         hooks.finished()
         await hooks.look()
-        assert hooks.states() == ["delivered"]
+        assert hooks.states() == ["delivered", "delivered"]
 
-    delivering(app, shop, use)
+    delivering(app, shop, use, AGENTIC_WEBHOOK_SECONDS="1")
 
 
 def test_receiver_when_its_address_is_private_then_it_is_refused_at_its_making_and_at_each_attempt(
@@ -89,15 +93,12 @@ def test_receiver_when_its_address_is_private_then_it_is_refused_at_its_making_a
 ) -> None:
     async def use(hooks: Hooks) -> None:
         await hooks.make()
-        closed = Deliverer(hooks.settings, hooks.database)
-        closed._door._allowed = type(hooks.settings.egress_allow)()
+        closed = hooks.another(AGENTIC_EGRESS_ALLOW="")
         hooks.finished()
         await closed.look()
-        await closed.settle()
         assert (hooks.attempts(), hooks.web.asked) == ([(None, "refused")], [])
-        object.__setattr__(hooks.settings, "egress_allow", closed._door._allowed)
         with pytest.raises(InvalidInput):
-            await hooks.make()
+            await closed.make()
 
     delivering(app, shop, use)
 

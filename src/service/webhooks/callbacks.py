@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from service.accounts.access import Principal
+from service.bodies import decode_body
 from service.database import Database
 from service.egress import Allowed, Refused
 from service.errors import FieldError, InvalidInput
@@ -19,6 +22,12 @@ UNSIGNED = (
 )
 
 
+class Callback(Struct, frozen=True):
+    """The field of a start, which may hold anything that JSON can."""
+
+    webhook_url: str | None = None
+
+
 @dataclass(frozen=True)
 class Callbacks:
     """Where executions of an account may be told of, and whether there is a secret to sign with."""
@@ -28,9 +37,10 @@ class Callbacks:
 
     def read(self, given: object) -> str | None:
         """The URL that a start names; None without one. Raises InvalidInput for one that is never asked."""
-        if given is None:
+        asked = decode_body({FIELD: given}, Callback).webhook_url
+        if asked is None:
             return None
-        url = read_url(self.allowed, given, FIELD)
+        url = read_url(self.allowed, asked, FIELD)
         if not self.is_signed:
             raise InvalidInput([FieldError(FIELD, UNSIGNED)])
         return url
@@ -45,10 +55,8 @@ async def callbacks(database: Database, settings: Settings, principal: Principal
     return Callbacks(settings.egress_allow, is_signed)
 
 
-def read_url(allowed: Allowed, given: object, field: str) -> str:
+def read_url(allowed: Allowed, given: str, field: str) -> str:
     """A URL that messages may be sent to. Raises InvalidInput naming the field."""
-    if not isinstance(given, str):
-        raise InvalidInput([FieldError(field, "must be a string")])
     try:
         return allowed.check_url(given).url
     except Refused as error:

@@ -120,6 +120,8 @@ UPDATE webhook_deliveries
  WHERE id = %(id)s AND claims = %(claims)s AND status = 'pending'
 """
 
+# Before any of its deliveries, as whoever switches it off does: the other way round the two would wait for each other.
+LOCK_WEBHOOK = "SELECT FROM webhooks WHERE id = %(webhook_id)s FOR NO KEY UPDATE"
 # Only the webhook that was asked: its URL may have been changed since.
 DISABLE = """
 UPDATE webhooks SET is_active = false, disabled_reason = 'gone'
@@ -183,13 +185,14 @@ class Claimed:
 @dataclass(frozen=True, kw_only=True)
 class Attempted:
     """How an attempt ended. `status` is what the delivery is now: pending, with seconds to the next attempt, delivered,
-    failed or dropped."""
+    failed or dropped. `is_gone`: the receiver wants nothing more, ever."""
 
     status: str
     status_code: int | None = None
     milliseconds: int = 0
     error: str | None = None
     retry_in: float = 0.0
+    is_gone: bool = False
 
 
 async def is_behind(connection: Connection) -> bool:
@@ -232,7 +235,11 @@ async def claim(
 
 
 async def record(connection: Connection, claimed: Claimed, attempted: Attempted) -> bool:
-    """Record how an attempt ended. Call it in a transaction. False: it was taken for lost, or dropped meanwhile."""
+    """Record how an attempt ended. Call it in a transaction. False: it was taken for lost, or dropped meanwhile.
+
+    A receiver that is gone has its webhook switched off, and what waits for it dropped; a URL of one execution takes
+    only that execution's deliveries with it.
+    """
     values = {
         "id": claimed.id,
         "claims": claimed.claims,
@@ -243,13 +250,16 @@ async def record(connection: Connection, claimed: Claimed, attempted: Attempted)
         "failed": attempted.error is not None,
         "retry_in": attempted.retry_in,
     }
+    if attempted.is_gone:
+        await connection.execute(LOCK_WEBHOOK, {"webhook_id": claimed.webhook_id})
     await connection.execute(RECORD_ATTEMPT, values)
-    return (await connection.execute(RECORD, values)).rowcount == 1
+    is_recorded = (await connection.execute(RECORD, values)).rowcount == 1
+    if attempted.is_gone:
+        await _disable(connection, claimed)
+    return is_recorded
 
 
-async def disable(connection: Connection, claimed: Claimed) -> None:
-    """The receiver is gone for good: switch its webhook off and drop what waits for it. A URL of one execution takes
-    only that execution's deliveries with it. Call it in a transaction."""
+async def _disable(connection: Connection, claimed: Claimed) -> None:
     values = {"webhook_id": claimed.webhook_id, "url": claimed.url, "execution_id": claimed.execution_id}
     if (await connection.execute(DISABLE, values)).rowcount:
         await connection.execute(DROP_OF_WEBHOOK, values)

@@ -80,17 +80,14 @@ def test_webhook_when_deleted_then_it_and_its_secrets_are_gone(client: Client, c
     assert row_counts(connection)["webhook_secrets"] == 0
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1/", "http://[::1]/", "http://169.254.169.254/", "ftp://x.example", "https://u:p@x.example/", "x"],
-)
 def test_webhook_when_its_url_is_never_asked_then_400_and_nothing_is_written(
-    client: Client, connection: psycopg.Connection, url: str
+    client: Client, connection: psycopg.Connection
 ) -> None:
     made = make(client)
     before = row_counts(connection)
-    assert fields(client.post(HOOKS, json={"url": url})) == ["url"]
-    assert fields(client.patch(f"{HOOKS}{made['id']}/", json={"url": url})) == ["url"]
+    for url in ("http://127.0.0.1/", "http://[::1]/", "http://169.254.169.254/", "ftp://x.example", "https://u:p@x/"):
+        assert fields(client.post(HOOKS, json={"url": url})) == ["url"]
+        assert fields(client.patch(f"{HOOKS}{made['id']}/", json={"url": url})) == ["url"]
     assert row_counts(connection) == before
 
 
@@ -211,16 +208,25 @@ def test_start_when_it_names_a_url_then_kept_and_shown_however_it_is_sent(client
     assert fields(client.post(f"{path}rerun/", json={"webhook_url": "http://10.0.0.1/"})) == ["webhook_url"]
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1/", "https://u:p@x.example/", 7, ""])
 def test_start_when_its_url_is_never_asked_then_400_and_nothing_is_written(
-    client: Client, world: World, connection: psycopg.Connection, url: object
+    client: Client, world: World, connection: psycopg.Connection
 ) -> None:
     make(client, url=None)
     before = row_counts(connection)
-    asked = {**ASKED, "webhook_url": url}
-    assert fields(client.post(starts(world.one), json=asked)) == ["webhook_url"]
-    batch = {"items": [asked, ASKED], "atomic": True}
-    assert fields(client.post(f"{starts(world.one)}batch/", json=batch)) == ["items[0].webhook_url"]
+    headers = {"Content-Type": "application/json"}
+    for url in (
+        "http://10.0.0.1/",
+        "https://u:p@x.example/",
+        "https://x.example/\ud800",
+        "https://x.example/\0",
+        7,
+        "",
+    ):
+        asked = {**ASKED, "webhook_url": url}
+        assert fields(client.post(starts(world.one), content=json.dumps(asked), headers=headers)) == ["webhook_url"]
+        batch = json.dumps({"items": [asked, ASKED], "atomic": True})
+        answer = client.post(f"{starts(world.one)}batch/", content=batch, headers=headers)
+        assert fields(answer) == ["items[0].webhook_url"]
     assert row_counts(connection) == before
 
 
