@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +23,6 @@ from service.executions.runtime import Claim
 from service.profiles import read_profiles
 from service.workers.store import WorkerDescription
 from tasks.lifetime import Lifetime
-from tasks.llm import anthropic, openai
 from tasks.run_execution import run_ticket
 from tests.tasks.conftest import AsApp
 from tests.tasks.holding import add_worker, claim, hold
@@ -31,8 +31,14 @@ from tests.tasks.test_run_execution import NoTickets, definition, outcome, scrip
 from tests.tasks.test_sweep import expire, sweep
 
 SECONDS = 30.0
-LOADED = (anthropic, openai)  # before the clock runs: it takes seconds on a busy machine
 CANCELLED = ("failed", "cancelled", "The execution was cancelled.", True, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_sdks() -> None:
+    """Before any clock runs: it takes seconds on a busy machine."""
+    for adapter in ("anthropic", "openai"):
+        importlib.import_module(f"tasks.llm.{adapter}")
 
 
 @asynccontextmanager

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
+from anthropic import AnthropicError, AsyncAnthropic, DefaultAsyncHttpxClient
 from pydantic_ai.models.anthropic import AnthropicModel as TheirModel
 from pydantic_ai.models.anthropic import AnthropicModelSettings
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.faults import ask_unpacked, limits
 from tasks.llm.protocol import Profile, ReadFile, Request
-from tasks.llm.provider import Bounds, ProviderModel
+from tasks.llm.provider import ProviderModel
 
 BASE_URL = "https://api.anthropic.com"
 NO_KEY = "none"
@@ -21,6 +22,8 @@ NO_KEY = "none"
 
 class AnthropicModel(ProviderModel):
     """A model of Anthropic, or of a server that speaks its wire."""
+
+    sdk_error = AnthropicError
 
     def __init__(
         self,

@@ -6,9 +6,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from anthropic import AnthropicError
 from httpx2 import AsyncByteStream, HTTPError, Request, Response, StreamError
-from openai import OpenAIError
 from pydantic_ai import exceptions as theirs
 
 from tasks.llm.protocol import ModelError, Usage
@@ -19,15 +17,14 @@ SILENT_STATUSES = {408, 504, 524}
 """A proxy gave up waiting: the provider behind it may have worked, and billed, all the same."""
 
 
-class AnswerTooLarge(OpenAIError):
+class AnswerTooLarge(Exception):
     """The body passed the limit. Found again under whatever an SDK makes of it."""
 
 
 FAULTS = (
     theirs.AgentRunError,
     theirs.UserError,
-    OpenAIError,
-    AnthropicError,
+    AnswerTooLarge,
     HTTPError,
     StreamError,
     RecursionError,
@@ -37,7 +34,7 @@ FAULTS = (
     TypeError,
     ValueError,
 )
-"""Everything that the libraries raise for a request that went wrong."""
+"""What the libraries raise for a request that went wrong, beside the errors of the provider's own SDK."""
 
 REFUSALS: tuple[tuple[type[Exception], str, bool, bool], ...] = (
     (theirs.ModelAuthenticationError, "does not accept the worker's key, or not for this model", False, False),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from service.errors import SetupError
 from service.profiles import ModelProfile
 from service.settings import Settings
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import LanguageModel, ModelError, Profile, ReadFile
 
 KINDS = "openai:MODEL, anthropic:MODEL, local:smollm2, scripted:PATH, echo or the name of a profile"
@@ -124,7 +125,6 @@ def _openai(wanted: Wanted) -> LanguageModel:
     wanted.needs_key()
     try:
         from tasks.llm.openai import SEEING, OpenAIModel
-        from tasks.llm.provider import Bounds
     except ImportError as error:
         raise _missing(wanted.name, "openai") from error
     sees = not wanted.profile.base_url and wanted.model.startswith(SEEING)
@@ -143,7 +143,6 @@ def _anthropic(wanted: Wanted) -> LanguageModel:
     wanted.needs_key()
     try:
         from tasks.llm.anthropic import AnthropicModel
-        from tasks.llm.provider import Bounds
     except ImportError as error:
         raise _missing(wanted.name, "anthropic") from error
     return AnthropicModel(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.faults import ask_unpacked, limits
 from tasks.llm.protocol import Profile, ReadFile, Request
-from tasks.llm.provider import Bounds, ProviderModel
+from tasks.llm.provider import ProviderModel
 
 BASE_URL = "https://api.openai.com/v1"
 NO_KEY = "none"
@@ -22,6 +23,8 @@ SEEING = ("gpt-4o", "gpt-4.1", "gpt-5", "o3", "o4")
 
 class OpenAIModel(ProviderModel):
     """A chat model of an OpenAI-compatible server."""
+
+    sdk_error = OpenAIError
 
     def __init__(
         self,

@@ -10,60 +10,28 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import ModelMessage, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 
-from service.profiles import ModelProfile
+from tasks.llm.bounds import Bounds
 from tasks.llm.faults import FAULTS, AnswerTooLarge, explained
 from tasks.llm.gate import Gate
 from tasks.llm.protocol import Answer, ModelError, Profile, ReadFile, Request, Usage
-from tasks.llm.transport import Retries, send
+from tasks.llm.transport import send
 from tasks.llm.wire import answer_of, cut_answer, messages_of, parameters_of
 
 log = logging.getLogger(__name__)
 
-RETRIES = Retries()
-EVENT_BYTES = 48
-"""How many bytes a provider may send for each byte of a streamed answer: every few characters come in an event."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """How a model is asked. The limits of a streamed answer: bytes of text, and seconds in which nothing comes."""
-
-    max_answer_bytes: int = 1 << 20
-    streams: bool = False
-    attempt_seconds: float | None = None
-    silence_seconds: float = 60.0
-    concurrency: int = 0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    retries: Retries = RETRIES
-
-    @classmethod
-    def of(cls, profile: ModelProfile, *, max_answer_bytes: int) -> Bounds:
-        """Those that a profile names."""
-        return cls(
-            max_answer_bytes=max_answer_bytes,
-            streams=profile.stream,
-            attempt_seconds=profile.attempt_seconds,
-            silence_seconds=profile.silence_seconds,
-            concurrency=profile.concurrency,
-            options=profile.options,
-        )
-
-    @property
-    def max_body_bytes(self) -> int:
-        """What is read of a response."""
-        return self.max_answer_bytes * (EVENT_BYTES if self.streams else 1)
-
 
 class ProviderModel(ABC):
     """The common part of the adapters. Holds one connection pool."""
+
+    sdk_error: ClassVar[type[Exception]]
+    """The root of what the provider's SDK raises. An adapter loads its own SDK alone: each is thousands of modules."""
 
     def __init__(
         self, name: str, *, model: Model[Any], profile: Profile, bounds: Bounds, read_file: ReadFile | None
@@ -99,7 +67,7 @@ class ProviderModel(ABC):
                     model_request_parameters=parameters,
                     instrument=False,
                 )
-            except FAULTS as error:
+            except (*FAULTS, self.sdk_error) as error:
                 log.info("model request failed", extra={"model": self.name, "error": type(error).__name__})
                 raise explained(error, self.name) from error
             return answer_of(response, request, self.name)

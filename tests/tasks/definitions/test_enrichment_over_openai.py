@@ -9,7 +9,6 @@ from tasks import loop
 from tasks.conversation import Conversation
 from tasks.definitions.catalog_enrichment import enrichment
 from tasks.journal import RunRecord
-from tasks.llm.openai import OpenAIModel
 from tasks.testing import MemoryDataSet, MemoryJournal
 from tests.tasks.definitions.enrichment_samples import BOTTLE, DONE, SHEET, TROWEL, catalogue
 from tests.tasks.llm.provider import Provider, Reply, completion, serving
@@ -27,6 +26,8 @@ def calling(*calls: tuple[str, dict[str, Any]]) -> Reply:
 
 
 def run(provider: Provider, data_set: MemoryDataSet) -> Outcome:
+    from tasks.llm.openai import OpenAIModel
+
     async def once() -> Outcome:
         model = OpenAIModel("openai:m", model="m", key="k", base_url=provider.url)
         context = RunContext(data_set=data_set, files=[SHEET], execution_id=1)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import Message, Request, ToolOffer, ToolRequest, Usage
-from tasks.llm.provider import Bounds
 from tests.tasks.llm.provider import Reply, serving
 from tests.tasks.llm.wires import ANTHROPIC, ASKED, EVENTS, FAST, JSON, KEY, OPENAI, WIRES, Wire
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import ModelError, Request, Usage
-from tasks.llm.provider import Bounds
 from tasks.llm.transport import total
 from tests.tasks.llm.provider import Provider, Reply, serving
 from tests.tasks.llm.wires import ASKED, EVENTS, FAST, JSON, WIRES, Wire

@@ -4,7 +4,6 @@ import asyncio
 import json
 from typing import Any
 
-from tasks.llm.openai import OpenAIModel
 from tasks.llm.protocol import Answer, Message, Request, ToolOffer, ToolRequest, Usage
 from tests.tasks.llm.provider import Provider, completion, serving
 
@@ -24,6 +23,8 @@ ASKED = Request(messages=(Message(role="system", text="Be exact."), Message(role
 
 
 def ask(provider: Provider, request: Request = ASKED, *, model: str = "gpt-fake") -> Answer:
+    from tasks.llm.openai import OpenAIModel
+
     async def once() -> Answer:
         opened = OpenAIModel(f"openai:{model}", model=model, key=KEY, base_url=provider.url)
         try:
@@ -163,6 +164,8 @@ def test_ask_when_content_is_empty_then_answer_is_empty() -> None:
 
 
 def test_ask_when_options_are_given_then_they_are_members_of_the_body() -> None:
+    from tasks.llm.openai import OpenAIModel
+
     async def once(url: str) -> None:
         opened = OpenAIModel("openai:m", model="m", key=KEY, base_url=url)
         await opened.ask(ASKED, {"service_tier": "flex"})

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from tasks.llm.openai import OpenAIModel
 from tasks.llm.protocol import Answer, Message, ModelError, Request
 from tests.tasks.llm.provider import Provider, Reply, completion, fault, serving
 
@@ -17,6 +16,8 @@ LEAKY = f"Incorrect API key provided: {KEY}. SELECT * FROM secrets"
 
 
 def ask(provider: Provider, *, timeout_seconds: float = 20.0, max_answer_bytes: int = 1 << 20) -> Answer:
+    from tasks.llm.openai import OpenAIModel
+
     request = Request(messages=(Message(role="user", text="Hello"),), timeout_seconds=timeout_seconds)
 
     async def once() -> Answer:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import Request, Usage
-from tasks.llm.provider import Bounds
 from tests.tasks.llm.provider import Reply, serving
 from tests.tasks.llm.wires import ASKED, EVENTS, FAST, WIRES, Wire
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import Request, Usage
-from tasks.llm.provider import Bounds
 from tasks.llm.transport import Retries
 from tests.tasks.llm.provider import Provider, Reply, serving
 from tests.tasks.llm.wires import ASKED, FAST, JSON, KEY, LEAKY, OPENAI, WIRES, Wire

@@ -1,4 +1,7 @@
-"""The two wires that providers speak, as a test's own server speaks them: answers, faults and streams."""
+"""The two wires that providers speak, as a test's own server speaks them: answers, faults and streams.
+
+The SDKs are thousands of modules: they are loaded by the test that asks, not by every process that collects.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.llm.anthropic import AnthropicModel
-from tasks.llm.openai import OpenAIModel
+from tasks.llm.bounds import Bounds
 from tasks.llm.protocol import Answer, Message, ModelError, Profile, ReadFile, Request
-from tasks.llm.provider import Bounds, ProviderModel
 from tasks.llm.transport import Retries
 from tests.tasks.llm.provider import Provider, Reply, completion, fault
+
+if TYPE_CHECKING:
+    from tasks.llm.provider import ProviderModel
 
 KEY = "sk-verysecret0123456789"
 LEAKY = f"Incorrect API key provided: {KEY}. SELECT * FROM secrets"
@@ -73,6 +77,18 @@ class Wire:
         for secret in ("secret", "SELECT", "Traceback", KEY):
             assert secret not in caught.value.explanation
         return caught.value
+
+
+def _openai_opened(*given: Any, **more: Any) -> ProviderModel:
+    from tasks.llm.openai import OpenAIModel
+
+    return OpenAIModel(*given, **more)
+
+
+def _anthropic_opened(*given: Any, **more: Any) -> ProviderModel:
+    from tasks.llm.anthropic import AnthropicModel
+
+    return AnthropicModel(*given, **more)
 
 
 def _openai_said(text: str = "ok", *, tokens: tuple[int, int] = (7, 3), **more: Any) -> Reply:
@@ -135,8 +151,8 @@ def _event(kind: str, **members: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **members})}\n\n".encode()
 
 
-OPENAI = Wire("openai", OpenAIModel, _openai_said, fault, _openai_stream, "gpt-fake")
+OPENAI = Wire("openai", _openai_opened, _openai_said, fault, _openai_stream, "gpt-fake")
 ANTHROPIC = Wire(
-    "anthropic", AnthropicModel, _anthropic_said, _anthropic_refused, _anthropic_stream, "claude-sonnet-4-6"
+    "anthropic", _anthropic_opened, _anthropic_said, _anthropic_refused, _anthropic_stream, "claude-sonnet-4-6"
 )
 WIRES = [pytest.param(OPENAI, id="openai"), pytest.param(ANTHROPIC, id="anthropic")]
