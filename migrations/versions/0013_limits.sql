@@ -190,10 +190,10 @@ BEGIN
              WHERE h.definition = ANY (p_offers)
                AND NOT EXISTS (SELECT FROM is_full f WHERE f.scope = 'account' AND f.scope_id = h.account_id)
                AND NOT EXISTS (SELECT FROM is_full f WHERE f.scope = 'agent' AND f.scope_id = h.agent_id)
-               AND NOT EXISTS (SELECT FROM is_full f
-                                WHERE f.scope = 'provider'
-                                  AND f.name = coalesce((SELECT g.model FROM agents g WHERE g.id = h.agent_id),
-                                                        v_models[array_position(v_offers, h.definition)]))) c
+               -- NOT IN, which is no join: where no provider is full, no agent is looked up.
+               AND coalesce((SELECT g.model FROM agents g WHERE g.id = h.agent_id),
+                            v_models[array_position(v_offers, h.definition)], '')
+                   NOT IN (SELECT f.name FROM is_full f WHERE f.scope = 'provider')) c
      ORDER BY rank LIMIT 8),
   locked AS (  -- spares, in case a cancel or a sweep holds the first
     SELECT r.execution_id

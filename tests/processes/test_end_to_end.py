@@ -97,6 +97,9 @@ def test_worker_at_a_limit_does_not_look_in_a_loop(
         shop.accept("steps", {"log": str(calls_log), "model_seconds": 1.0, "tool_calls": 0})
     until(lambda: not unfinished(connection))
     check_all_finished(connection)
+    # What limits of providers go by.
+    registered = connection.execute("SELECT cardinality(models) = cardinality(offers) FROM workers").fetchall()
+    assert registered == [(True,)]
     # Each ticket takes a number: some three seconds with a free slot have used up few.
     row = connection.execute("SELECT last_value FROM procrastinate_jobs_id_seq").fetchone()
     assert row is not None
