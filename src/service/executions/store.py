@@ -91,7 +91,7 @@ SELECT {COLUMNS}, {_FILES_OF_CONVERSATION} FROM executions WHERE celery_task_id 
 """
 
 # Two batches that name the same runs in different orders would wait for each other.
-LOCK_BATCHES = "SELECT pg_advisory_xact_lock(7002, (%(account_id)s %% 2147483647)::integer)"
+LOCK_BATCHES = "SELECT pg_advisory_xact_lock(7007, (%(account_id)s %% 2147483647)::integer)"
 
 EXTERNAL_IDS = """
 SELECT external_id FROM executions WHERE account_id = %(account_id)s AND external_id = ANY (%(external_ids)s)

@@ -19,7 +19,7 @@ CLOSING_MINUTES = 10
 
 # One process at a time; one that is stopped in its transaction is ended by the server.
 LOCK = """
-SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_try_advisory_xact_lock(7005) AS is_locked
+SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_try_advisory_xact_lock(7006) AS is_locked
 """
 
 SUMMED = (

@@ -154,7 +154,7 @@ def test_retention_when_another_process_is_at_it_then_nothing_is_done(
     world: World, connection: psycopg.Connection, database_url: str
 ) -> None:
     ended(connection, world, 100)
-    connection.execute("SELECT pg_advisory_lock(7005)")
+    connection.execute("SELECT pg_advisory_lock(7006)")
     retain(database_url)
     assert connection.execute("SELECT count(*) FROM executions WHERE content_erased_at IS NULL").fetchone() == (1,)
     assert row_counts(connection)["daily_totals"] == 0
