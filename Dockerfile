@@ -10,6 +10,7 @@ RUN python -m venv /opt/agentic \
 COPY pyproject.toml README.md ./
 COPY migrations migrations
 COPY src src
+COPY clients/python/src clients/python/src
 RUN /opt/build/bin/hatchling build -t wheel -d dist \
  && /opt/agentic/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl
 

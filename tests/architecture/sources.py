@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("src", "tests", "migrations", "ci")
+FOLDERS = ("src", "clients", "tests", "migrations", "ci")
 
 
 def python_files(*folders: str) -> Iterator[Path]:

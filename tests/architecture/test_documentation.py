@@ -10,7 +10,7 @@ from service.definitions.failures import MEANINGS
 from service.settings import Settings
 from tests.architecture.sources import ROOT, name
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "clients" / "python" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 MAKE = re.compile(r"(?:^ {4}|`|\$ )make ([a-z-]+)", re.MULTILINE)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

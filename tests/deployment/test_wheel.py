@@ -44,7 +44,7 @@ def status(url: str) -> int:
         return 0
 
 
-@pytest.mark.parametrize("package", ["service", "tasks", "agentic"])
+@pytest.mark.parametrize("package", ["service", "tasks", "agentic", "agentic_client"])
 def test_packages_come_from_the_wheel_and_not_from_the_checkout(installation: Installation, package: str) -> None:
     done = installation.run("python", "-c", f"import sys, {package}; print({package}.__file__); print(*sys.path)")
     assert done.returncode == 0, done.stderr

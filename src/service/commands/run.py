@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +13,7 @@ from service.errors import SetupError
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    import httpx
-
-POLL_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the last one repeats
+    from agentic_client import ApiError, Client, Execution
 
 
 @click.command("run")
@@ -28,66 +24,55 @@ POLL_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5)  # the last one repeats
 @click.option("--json", "as_json", is_flag=True, help="Print the whole execution as REST gives it.")
 def command(agent_id: int, key: str, input_text: str, paths: tuple[str, ...], as_json: bool) -> None:
     """Start execution KEY of agent AGENT_ID. Exit status 0: finished, 1: failed, 2: it could not be started."""
-    import httpx
-
+    from agentic_client import ApiError, Client, UnexpectedAnswer, Unreachable
     from service.commands.target import api_target
 
     url, token = api_target(Settings.read())
+    given = _input(input_text)
     try:
-        with httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60) as client:
-            execution = _follow(client, _start(client, agent_id, key, input_text, paths))
-    except httpx.HTTPError as error:
+        with Client(url, token) as client:
+            execution = _follow(client, client.start(agent_id, key, given, files=paths))
+    except Unreachable as error:
         raise SetupError(f"The API at {url} does not answer: {error}. Is `agentic up` or `serve` running?") from error
+    except UnexpectedAnswer as error:
+        raise SetupError(f"What answers at {url} is not the API: {error}") from error
+    except ApiError as error:
+        raise SetupError(_refusal(error)) from error
     _print(execution, as_json=as_json)
-    sys.exit(0 if execution["status"] == "finished" else 1)
+    sys.exit(0 if execution.is_finished else 1)
 
 
-def _start(client: httpx.Client, agent_id: int, key: str, input_text: str, paths: tuple[str, ...]) -> dict[str, Any]:
-    path = f"/api/agents/{agent_id}/agentic-executions/"
-    if not paths:
-        try:
-            given = json.loads(input_text)
-        except ValueError as error:
-            raise SetupError(f"--input is not JSON: {error}") from error
-        return _body(client.post(path, json={"execution_key": key, "input": given}))
-    with ExitStack() as stack:
-        files = [("files[]", (Path(name).name, stack.enter_context(Path(name).open("rb")))) for name in paths]
-        return _body(client.post(path, data={"execution_key": key, "input": input_text}, files=files))
+def _input(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SetupError(f"--input is not JSON: {error}") from error
 
 
-def _follow(client: httpx.Client, execution: dict[str, Any]) -> dict[str, Any]:
-    """Poll until the execution is final, with a progress line where a person is watching."""
-    started, looks = time.monotonic(), 0
-    while execution["status"] not in ("finished", "failed"):
-        _progress(f"execution {execution['id']}: {execution['status']}, {time.monotonic() - started:.0f} s")
-        time.sleep(POLL_SECONDS[min(looks, len(POLL_SECONDS) - 1)])
-        looks += 1
-        execution = _body(client.get(f"/api/agentic-executions/{execution['id']}/"))
-    _progress("")
-    return execution
+def _follow(client: Client, execution: Execution) -> Execution:
+    """Wait until the execution is final, with a line of what happens where a person is watching."""
+    if sys.stderr.isatty():
+        started = time.monotonic()
+        for event in client.stream(execution):
+            _progress(f"execution {execution.id}: {event.kind}, {time.monotonic() - started:.0f} s")
+        _progress("")
+    return client.wait(execution)
 
 
 def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"\r\033[K{line}", nl=False, err=True)
+    click.echo(f"\r\033[K{line}", nl=False, err=True)
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
-    """The answer's JSON object. Raises SetupError with the service's own explanation when it refused."""
-    try:
-        body: dict[str, Any] = response.json()
-    except ValueError as error:
-        raise SetupError(f"The API answered {response.status_code} without JSON.") from error
-    if response.is_success:
-        return body
-    errors = "".join(f"\n  {error['field']}: {error['message']}" for error in body.get("errors", []))
-    raise SetupError(f"The API refused ({response.status_code}): {errors or body.get('detail', '')}")
+def _refusal(error: ApiError) -> str:
+    """The service's own explanation."""
+    errors = "".join(f"\n  {each.field}: {each.message}" for each in error.errors)
+    return f"The API refused ({error.status}): {errors or error.detail}"
 
 
-def _print(execution: dict[str, Any], *, as_json: bool) -> None:
+def _print(execution: Execution, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(execution, ensure_ascii=False))
-    elif execution["status"] == "finished":
-        click.echo(json.dumps(execution["result"], ensure_ascii=False, indent=2))
+        click.echo(json.dumps(execution.raw, ensure_ascii=False))
+    elif execution.is_finished:
+        click.echo(json.dumps(execution.result, ensure_ascii=False, indent=2))
     else:
-        click.echo(f"failed: {execution['failure_code']}: {execution['failure_explanation']}", err=True)
+        click.echo(f"failed: {execution.failure_code}: {execution.failure_explanation}", err=True)

@@ -1,0 +1,170 @@
+"""The client for asyncio: the same calls, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from agentic_client import calls, flows
+from agentic_client.calls import Call
+from agentic_client.connection import TIMEOUT_SECONDS, arguments
+from agentic_client.conversations import Conversation
+from agentic_client.flows import Came, Done, Flow, Pause, Send, advance
+from agentic_client.models import Batch, Definition, Event, Execution, File
+from agentic_client.options import BatchItem, Filters, RerunOptions, StartOptions
+from agentic_client.retrying import DEFAULT, Retrying
+from agentic_client.streams import Subscription
+from agentic_client.uploads import Sendable, uploads
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Talks to one service with one token, in one event loop. Close it, or use it as a context.
+
+    Every call may raise what errors.py draws. Where a method takes an execution, its id will do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retrying: Retrying = DEFAULT,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(**arguments(url, token, timeout_seconds), transport=transport)
+        self._retrying = retrying
+
+    async def definitions(self, agent_id: int) -> list[Definition]:
+        """What an agent offers."""
+        return await self._do(calls.definitions(agent_id))
+
+    async def start(
+        self,
+        agent_id: int,
+        execution_key: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        files: Iterable[Sendable] = (),
+        idempotency_key: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> Execution:
+        """Start an execution, once, however often this has to be sent. Give an `idempotency_key` of your own where the
+        call may be made again after your process died: for a day it answers the same execution."""
+        sent = uploads(files)
+        call = calls.start(agent_id, execution_key, input, files=sent, idempotency_key=idempotency_key, options=options)
+        return await self._do(call)
+
+    async def start_batch(
+        self, agent_id: int, items: Sequence[BatchItem], *, atomic: bool = False, idempotency_key: str | None = None
+    ) -> Batch:
+        """Start up to 1,000 without files in one commit: those that are valid, or with `atomic` all or none."""
+        return await self._do(calls.batch(agent_id, items, atomic=atomic, idempotency_key=idempotency_key))
+
+    async def rerun(
+        self, execution: Execution | int, *, idempotency_key: str | None = None, **options: Unpack[RerunOptions]
+    ) -> Execution:
+        """Start the same once more; the options say what is to be different."""
+        return await self._do(calls.rerun(execution, idempotency_key=idempotency_key, options=options))
+
+    async def get(self, execution: Execution | int) -> Execution:
+        """An execution as it is now."""
+        return await self._do(calls.get(execution))
+
+    async def wait(
+        self, execution: Execution | int, *, timeout_seconds: float | None = None, raise_on_failure: bool = False
+    ) -> Execution:
+        """The execution once it has ended. Raises WaitTimedOut, and ExecutionFailed where it is asked to."""
+        return await self._run(
+            flows.ended(execution, self._retrying, timeout_seconds=timeout_seconds, raise_on_failure=raise_on_failure)
+        )
+
+    async def cancel(self, execution: Execution | int) -> Execution:
+        """Ask for its end. It has stopped when it is final: at once where it waits, else wait for it."""
+        return await self._do(calls.cancel(execution))
+
+    async def delete(self, execution: Execution | int) -> None:
+        """Erase a final execution, with its conversation, files and events."""
+        await self._run(flows.deleted(execution, self._retrying))
+
+    async def executions(self, *, page_size: int = 100, **filters: Unpack[Filters]) -> AsyncIterator[Execution]:
+        """The account's executions, newest first, fetched page by page. What starts meanwhile is not among them."""
+        call: Call[calls.Page] | None = calls.executions(filters, page_size=page_size)
+        while call is not None:
+            page = await self._do(call)
+            for execution in page.executions:
+                yield execution
+            call = page.next
+
+    def stream(self, execution: Execution | int, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """An execution's events after a `sequence`, as they come, up to its last. None is lost or twice when the
+        connection breaks: it is made again and goes on from the last event that was given."""
+        return self._events(Subscription(execution, self._retrying, after=after))
+
+    def stream_all(self, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """Events of all that the account started, after a `position`; it does not end. Keep the position of the last
+        event that you are done with: from it another process goes on."""
+        return self._events(Subscription(None, self._retrying, after=after))
+
+    async def conversation(self, conversation: Execution | int) -> Conversation:
+        """The record of a run, of an execution or by the conversation's id."""
+        return await self._do(calls.conversation(conversation))
+
+    async def download(self, file: File) -> bytes:
+        """A file's content."""
+        return await self._do(calls.download(file))
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _do(self, call: Call[T]) -> T:
+        return await self._run(flows.answered(call, self._retrying))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        step = advance(flow)
+        while not isinstance(step, Done):
+            step = advance(flow, await self._carry_out(step))
+        return step.result
+
+    async def _carry_out(self, step: Send | Pause) -> Came:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        try:
+            return await self._http.send(step.call.request(self._http))
+        except httpx.RequestError as error:
+            return error
+
+    async def _events(self, subscription: Subscription) -> AsyncGenerator[Event, None]:
+        while not subscription.is_over():
+            failure: httpx.Response | httpx.RequestError
+            try:
+                failure = await self._http.send(subscription.call().request(self._http), stream=True)
+                async with aclosing(failure) as response:
+                    if not subscription.accepts(response):
+                        await response.aread()
+                    async for data in response.aiter_bytes():
+                        for event in subscription.events(data):
+                            yield event
+                        if subscription.is_over():
+                            return
+            except httpx.RequestError as error:
+                failure = error
+            if not subscription.is_over():
+                await asyncio.sleep(subscription.pause_after(failure))

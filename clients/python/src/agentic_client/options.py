@@ -1,0 +1,60 @@
+"""What may be said beside the input, by the names that REST has for it. Times are aware datetimes or RFC 3339 texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Required, TypeAlias, TypedDict
+
+from agentic_client.models import Status
+
+Moment: TypeAlias = datetime | str
+
+
+class Options(TypedDict, total=False):
+    """Of a start or a rerun.
+
+    `limits` lowers the definition's; `external_id` is what your system calls the run, unique among yours; `deadline` is
+    when it must have ended, `start_after` before when it must not begin; `priority` is -10 to 10, higher first.
+    """
+
+    limits: Mapping[str, float | None] | None
+    external_id: str | None
+    metadata: Mapping[str, str] | None
+    deadline: Moment | None
+    start_after: Moment | None
+    priority: int | None
+
+
+class StartOptions(Options, total=False):
+    """Of a start. `webhook_url` is told when it ends."""
+
+    webhook_url: str | None
+
+
+class RerunOptions(Options, total=False):
+    """Of a rerun. Input, limits and metadata are those of the first where they are left out."""
+
+    input: Mapping[str, Any] | None
+
+
+class BatchItem(StartOptions, total=False):
+    """One start of a batch."""
+
+    execution_key: Required[str]
+    input: Mapping[str, Any] | None
+
+
+class Filters(TypedDict, total=False):
+    """Which executions to list; all of them must hold. `account="all"`, for admins: everybody's."""
+
+    agent_id: int | None
+    status: Status | None
+    dataset_id: int | None
+    execution_key: str | None
+    failure_code: str | None
+    external_id: str | None
+    metadata: Mapping[str, str] | None
+    started_from: Moment | None
+    started_before: Moment | None
+    account: str | None
