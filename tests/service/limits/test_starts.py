@@ -13,11 +13,28 @@ from psycopg.types.json import Jsonb
 
 from tests import http
 from tests.http import Client, row_counts
-from tests.service.conftest import World
+from tests.service.conftest import Shop, World
 from tests.service.executions.test_batch import batches, statuses
 from tests.service.executions.test_start import ASKED, starts
 
 KEY = {"Idempotency-Key": "import-31"}
+
+
+@pytest.fixture
+def connection(shop: Shop) -> psycopg.Connection:
+    """Into the database of all tests here, without what the test before has left."""
+    shop.connection.execute("TRUNCATE conversations, executions, limits, account_usage, idempotency_keys CASCADE")
+    return shop.connection
+
+
+@pytest.fixture
+def world(shop: Shop) -> World:
+    return shop.world
+
+
+@pytest.fixture
+def client(shop: Shop) -> Client:
+    return shop.client
 
 
 @pytest.fixture
