@@ -43,6 +43,8 @@ def parse_json(text: bytes | str) -> Any:
         return msgspec.json.decode(text)
     except UnicodeDecodeError as error:
         raise BadRequest(f"Invalid JSON: {error}") from error
+    except UnicodeEncodeError as error:  # a text within JSON that is to be JSON itself
+        raise BadRequest("Invalid JSON: it has half a surrogate pair.") from error
     except RecursionError as error:
         raise BadRequest("Invalid JSON: it is nested too deep.") from error
     except msgspec.DecodeError as error:

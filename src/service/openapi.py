@@ -20,8 +20,8 @@ from service.accounts.gate import absent_unless_admin, admins_only
 from service.definitions.registry import Registry
 from service.docs import examples
 from service.docs.start import start_body
-from service.docs.texts import ABOUT, ANSWERED, ERRORS, HEADERS, ONCE, PROBLEM, RATE_LIMIT, SECURITY
-from service.idempotency.actions import HEADER
+from service.docs.texts import ABOUT, ANSWERED, ERRORS, HEADERS, METADATA, ONCE, PROBLEM, RATE_LIMIT, SECURITY
+from service.idempotency.actions import HEADER, REPEATED
 from service.idempotency.actions import LONGEST as LONGEST_KEY
 from service.pages import Page
 from service.wire import MAX_ID
@@ -145,6 +145,8 @@ def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
                 described[name] = parameter.description or ""
     for name, text in described.items():
         yield {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+    if "filters" in (operation.handler.dependencies or {}):
+        yield METADATA
 
 
 def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
@@ -198,11 +200,14 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
 
 def _headers(operation: Operation) -> dict[str, Any]:
     """What a success says beside its body."""
-    named = ["Location"] if operation.name == START else []
-    named += ["Retry-After", "Preference-Applied"] if operation.handler.opt.get("waits") else []
-    named += ["ETag"] if operation.handler.opt.get("tagged") else []
+    opt = operation.handler.opt
+    named = ["Location"] if operation.name in (START, "RerunExecution") else []
+    named += ["Retry-After"] if opt.get("waits") or opt.get("paced") else []
+    named += ["Preference-Applied"] if opt.get("waits") else []
+    named += [REPEATED] if opt.get("once") else []
+    named += ["ETag"] if opt.get("tagged") else []
     headers: dict[str, Any] = {name: {"description": ANSWERED[name], "schema": {"type": "string"}} for name in named}
-    headers |= RATE_LIMIT if operation.handler.opt.get("limited") else {}
+    headers |= RATE_LIMIT if opt.get("limited") else {}
     return {"headers": headers} if headers else {}
 
 
@@ -220,6 +225,7 @@ def _failures(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]
         403: admins_only in guards or (is_write and absent_unless_admin not in guards),
         404: "{" in operation.path or get_origin(operation.answer) is Page,
         409: operation.handler.opt.get("conflicts", False),
+        410: operation.handler.opt.get("once", False),
         422: operation.handler.opt.get("once", False),
         429: operation.handler.opt.get("limited", False),
         413: has_body,

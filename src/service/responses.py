@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 TYPE_ROOT = "/api/docs/errors/"
 """A problem's `type` is this and its code: stable, and the same on every host."""
 
+MOST_ERRORS = 1000
+"""Errors that one answer names. A body may have many more, each of which is told in more bytes than it has."""
+
 PROBLEM_JSON = "application/problem+json"
 JSON = "application/json"
 
@@ -72,14 +75,14 @@ def answer_service_error(request: AnyRequest, error: ServiceError) -> Response[D
     return _respond(request, problem_of(error), error.headers)
 
 
-def problem_of(error: ServiceError) -> Document:
-    """The document of what we refuse ourselves."""
+def problem_of(error: ServiceError, *, most_errors: int = MOST_ERRORS) -> Document:
+    """The document of what we refuse ourselves, with so many of its errors."""
     return problem(
         status=error.status,
         code=error.code,
         title=error.title,
         detail=error.detail,
-        errors=error.errors if isinstance(error, InvalidInput) else (),
+        errors=error.errors[:most_errors] if isinstance(error, InvalidInput) else (),
     )
 
 

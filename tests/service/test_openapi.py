@@ -147,6 +147,13 @@ def test_errors_are_declared_in_our_shape(document: Document) -> None:
             assert {"400", "413", "415"} <= set(operation["responses"]), path
 
 
+def test_writes_that_are_done_once_declare_what_a_repeat_is_answered(document: Document) -> None:
+    for name in ("StartExecution", "StartBatch", "RerunExecution"):
+        (operation,) = (each for _, _, each in operations(document) if each["operationId"] == name)
+        assert "Idempotent-Replayed" in operation["responses"]["202"]["headers"]
+        assert {"409", "410", "422"} <= set(operation["responses"])
+
+
 def test_open_operations_are_those_of_health(document: Document) -> None:
     is_open = {path for _, path, operation in operations(document) if operation.get("security") == []}
 

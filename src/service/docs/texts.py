@@ -17,6 +17,7 @@ ERRORS: dict[int, str] = {
     404: "Absent, or not yours to see: the two are never told apart.",
     405: "The path does not have this method; `Allow` names those that it has.",
     409: "The request collides with what is there.",
+    410: "What the `Idempotency-Key` started has been deleted; the key starts nothing else.",
     413: "The body, or a file in it, is larger than the limit.",
     422: "The `Idempotency-Key` is that of a request that asked for something else.",
     415: "The body's media type is not one that this route reads.",
@@ -43,6 +44,7 @@ ANSWERED: dict[str, str] = {
     "Location": "The execution.",
     "Retry-After": "Seconds after which to look again at an execution that has not ended.",
     "Preference-Applied": "`wait=N`, if a wait was asked for: how long it could be.",
+    "Idempotent-Replayed": "`true`, if an earlier request with this key was answered so.",
     "ETag": "Names this state of the execution, for If-None-Match.",
 }
 """Headers of successes."""
@@ -60,6 +62,17 @@ RATE_LIMIT: dict[str, Any] = {
         "example": '"starts";r=12;t=33, "queue";r=940',
     },
 }
+
+METADATA: dict[str, Any] = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "description": "`metadata[name]=text`, up to ten times: those that have this text under this name.",
+    "style": "deepObject",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+"""The filter whose names are the client's own."""
 
 FIELD_ERROR: dict[str, Any] = {
     "type": "object",

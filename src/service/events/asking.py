@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
 PAGE_SIZE = 100
 LARGEST_PAGE = 500
+_NEVER = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ def read_asked(request: Request[Any, Any, State]) -> Asked:
 
 def prefers_stream(accept: str) -> bool:
     """Whether an Accept header names event streams; what it likes even better is not looked at."""
-    named = (part.partition(";") for part in accept.split(","))
-    weights = {kind.strip().lower(): rest.replace(" ", "") for kind, _, rest in named}
-    return EVENT_STREAM in weights and weights[EVENT_STREAM] not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    named = ([word.strip().lower() for word in part.split(";")] for part in accept.split(","))
+    return any(kind == EVENT_STREAM and not any(map(_NEVER.fullmatch, rest)) for kind, *rest in named)
 
 
 def _integer(name: str, text: str, least: int, most: int, errors: list[FieldError]) -> int:

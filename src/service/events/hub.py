@@ -221,13 +221,16 @@ class Hub:
                     await self._poked.wait()
             self._poked.clear()
             words, self._told = self._told, set()
-            if time.monotonic() >= look_at or store.EVERYTHING in words:
+            is_look = time.monotonic() >= look_at or store.EVERYTHING in words
+            if is_look:
                 words = set(self._topics)
                 look_at = time.monotonic() + self._poll_seconds
                 if any(topic.source is ACCOUNT for topic in self._topics.values()):
                     self._numbering.events_added()  # those of a process that died before it numbered them
             try:
                 await self._read([self._topics[word] for word in words if word in self._topics])
+                if is_look:
+                    await self._end_erased()
             except Unavailable:
                 self._told |= words
             except psycopg.Error:
@@ -248,6 +251,17 @@ class Hub:
                 asked[of].add(told)
                 if len(told) == PAGE:
                     self._poke(asked[of].word)
+
+    async def _end_erased(self) -> None:
+        """End the watches of executions that were erased before anybody here read their last event."""
+        asked = {topic.id: topic for topic in self._topics.values() if topic.source is EXECUTION}
+        if not asked:
+            return
+        async with self._database.connection() as connection:
+            gone = await store.erased(connection, list(asked))
+        for topic in (asked[of] for of in gone):
+            for watch in topic.watches:
+                watch.end()
 
     async def _listen(self) -> None:
         """The process's one LISTEN connection. Without it, everything comes a little later."""

@@ -44,6 +44,10 @@ SELECT e.* FROM unnest(%(of)s::bigint[], %(after)s::bigint[]) AS w(id, after), L
  ORDER BY e.account_id, e.position
 """  # noqa: S608 - constants
 
+ERASED = """
+SELECT w.id FROM unnest(%(of)s::bigint[]) AS w(id) WHERE NOT EXISTS (SELECT FROM executions e WHERE e.id = w.id)
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Numbered:
@@ -111,6 +115,11 @@ async def of_executions(connection: Connection, after: Mapping[int, int], *, lim
     """The same of many executions, each from its own sequence and up to `limit`, in one statement."""
     values = {"of": list(after), "after": list(after.values()), "limit": limit}
     return await (await connection.execute(OF_EXECUTIONS, values)).fetchall()
+
+
+async def erased(connection: Connection, among: Sequence[int]) -> list[int]:
+    """The executions among these that are not there any more, and their events with them."""
+    return [row["id"] for row in await (await connection.execute(ERASED, {"of": list(among)})).fetchall()]
 
 
 async def of_accounts(connection: Connection, after: Mapping[int, int], *, limit: int) -> list[Row]:

@@ -40,6 +40,9 @@ T = TypeVar("T")
 ATTEMPTS = 3
 """Times that one acceptance is tried: after an outage the pool may still hand out connections that are dead."""
 
+ENCODED = ("input", "limits", "metadata")
+"""What may be sent as an object or as the JSON text of one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
@@ -62,8 +65,9 @@ class Start:
 
     @property
     def identity(self) -> dict[str, object]:
-        """What tells this request from another, as JSON values; JSON-encoded or not is the same."""
-        asked = {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "files"}
+        """What tells this request from another, as JSON values; an object that is JSON-encoded is the same object."""
+        asked = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "files"}
+        asked |= {name: _plain(asked[name]) for name in ENCODED}
         return {**asked, "files": [[file.filename, file.sha256.hex()] for file in self.files]}
 
 
@@ -255,9 +259,11 @@ async def cancel(database: Database, notifier: Notifier, principal: Principal, e
 async def erase(database: Database, principal: Principal, execution_id: int) -> None:
     """Delete the execution with all that is its own. Raises NotFound, and Conflict before its outcome."""
     row = await get(database, principal, execution_id)
+    if row["finished_at"] is None:
+        raise Conflict("Only an execution that has ended can be deleted; cancel it first.")
     async with database.transaction() as connection:
-        if row["finished_at"] is None or not await retention.delete(connection, [execution_id]):
-            raise Conflict("Only an execution that has ended can be deleted; cancel it first.")
+        if not await retention.delete(connection, [execution_id], waits=True):
+            raise NotFound  # somebody else has deleted it meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)

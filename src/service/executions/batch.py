@@ -28,6 +28,9 @@ from service.webhooks.callbacks import Callbacks
 ANSWER_SECONDS = 60.0
 """How long the transaction of a whole batch may take."""
 
+MOST_ERRORS = 20
+"""Errors that are named of one item."""
+
 Judged: TypeAlias = NewExecution | ServiceError
 """A start that may be written, or why it may not."""
 
@@ -160,13 +163,16 @@ async def _without_taken(connection: Connection, items: Sequence[Judged]) -> lis
         else set()
     )
     settled: list[Judged] = []
-    for item in items:
-        if not isinstance(item, ServiceError) and item.external_id is not None:
-            if item.external_id in used:
-                settled.append(taken(item.external_id))
-                continue
-            used.add(item.external_id)
-        settled.append(item)
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if isinstance(item, ServiceError) or item.external_id is None:
+            settled.append(item)
+        elif item.external_id in used:
+            settled.append(taken(item.external_id))
+        elif (earlier := first.setdefault(item.external_id, index)) != index:
+            settled.append(Conflict(f"external_id {item.external_id!r} is that of items[{earlier}] already."))
+        else:
+            settled.append(item)
     return settled
 
 
@@ -183,7 +189,7 @@ def _result(index: int, item: Judged, rows: Mapping[UUID, Row]) -> models.BatchI
     if not isinstance(item, ServiceError) and item.celery_task_id not in rows:
         item = taken(item.external_id)
     if isinstance(item, ServiceError):
-        return models.BatchItem(index=index, status=item.status, error=problem_of(item))
+        return models.BatchItem(index=index, status=item.status, error=problem_of(item, most_errors=MOST_ERRORS))
     row = {**rows[item.celery_task_id], "input": item.input}
     return models.BatchItem(index=index, status=202, execution=models.execution(row))
 

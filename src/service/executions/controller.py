@@ -17,14 +17,14 @@ from service.accounts.gate import AccountRequest
 from service.bodies import decode_body, parse_json, read_body, read_json, read_limited
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
-from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
+from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable, UnsupportedMediaType
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, batch, models, polling, rerun, store
 from service.executions.filters import Filters, read_filters
 from service.executions.lifecycle import Status
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
-from service.idempotency.actions import HEADER, Answer, read_key
+from service.idempotency.actions import HEADER, REPEATED, Answer, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Database, Hub, Notifier, Registry, Settings
 from service.webhooks.callbacks import callbacks
@@ -43,7 +43,8 @@ FIELDS = (
     "priority",
     "webhook_url",
 )
-REPEATED = "Idempotent-Replayed"
+MOST_UNKNOWN = 20
+"""Unknown fields that are named: a body of nothing else would be answered with many times its size."""
 
 BY_CURSOR = (
     "Empty for the newest; then follow `next`. Pages by a cursor are not counted, and cost the same at any depth."
@@ -107,8 +108,11 @@ class ExecutionsController(Controller):
         if key is not None or seconds is None:  # an answer to a key is the same each time
             return respond(answer, polling.AT_ONCE)
         accepted = msgspec.json.decode(answer.body, type=polling.Accepted)
-        await until_final(request, database, hub, accepted.id, seconds=seconds)
-        row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
+        try:
+            await until_final(request, database, hub, accepted.id, seconds=seconds)
+            row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
+        except (NotFound, Unavailable):  # it is accepted, whatever became of it, or of the database, since
+            return respond(answer, polling.AT_ONCE)
         headers = {**answer.headers, "Location": answer.location or "", **polling.pace(row), **polling.applied(seconds)}
         return Response(models.execution(row), status_code=answer.status, headers=headers)
 
@@ -171,7 +175,7 @@ class ExecutionsController(Controller):
         operation_id="CancelExecution",
         summary="Cancel an execution",
         status_code=200,
-        opt={"may_be_under_way": True},
+        opt={"may_be_under_way": True, "paced": True},
     )
     async def cancel(
         self, request: AccountRequest, database: Database, notifier: Notifier, execution_id: Id
@@ -179,14 +183,22 @@ class ExecutionsController(Controller):
         """200 with the execution once it is final: at once, as cancelled, where no worker has it, and as it ended where
         it had ended before. 202 while its worker is stopping it, which takes two seconds at most; then poll it."""
         row = await actions.cancel(database, notifier, request.user, execution_id)
-        return Response(models.execution(row), status_code=200 if Status(row["status"]).is_final else 202)
+        status = 200 if Status(row["status"]).is_final else 202
+        return Response(models.execution(row), status_code=status, headers=polling.pace(row))
 
     @post(
         "/api/agentic-executions/{execution_id:int}/rerun/",
         operation_id="RerunExecution",
         summary="Start an execution once more",
         status_code=202,
-        opt={"body": models.Rerun, "body_optional": True, "once": True, "conflicts": True, "limited": True},
+        opt={
+            "body": models.Rerun,
+            "body_optional": True,
+            "once": True,
+            "conflicts": True,
+            "limited": True,
+            "paced": True,
+        },
     )
     async def rerun(
         self,
@@ -212,7 +224,8 @@ class ExecutionsController(Controller):
                 asked=asked,
                 callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
                 key=key,
-            )
+            ),
+            polling.AT_ONCE,
         )
 
     @delete(
@@ -308,7 +321,7 @@ def start_of_json(body: bytes) -> actions.Start:
 def start_of_fields(fields: object) -> actions.Start:
     """The same of a body's values."""
     if not isinstance(fields, dict):
-        raise BadRequest("The body must be a JSON object.")
+        raise BadRequest("A start must be a JSON object.")
     key = fields.get("execution_key")
     errors = _unknown_fields(fields)
     if "execution_key" not in fields:
@@ -356,7 +369,8 @@ def start_of_form(form: Form) -> actions.Start:
 
 def _unknown_fields(fields: dict[str, object] | dict[str, list[str]]) -> list[FieldError]:
     unknown = [name for name in fields if name not in FIELDS]
-    return [FieldError(_shown(name), f"is not a known field; there are {', '.join(FIELDS)}") for name in unknown]
+    errors = [FieldError(_shown(name), f"is not a known field; there are {', '.join(FIELDS)}") for name in unknown]
+    return errors[:MOST_UNKNOWN]
 
 
 def _shown(name: str) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from service.database import Row
 from service.definitions.definition import AnyDefinition
@@ -17,6 +17,8 @@ from service.files.models import FileOut, file_url
 from service.times import optional_ts, ts
 
 _Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+_Object: TypeAlias = Annotated[Any, Meta(extra_json_schema={"type": "object"})]
+_Text: TypeAlias = Annotated[Any, Meta(extra_json_schema={"type": ["string", "null"]})]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,16 +112,19 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Rerun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be different this time; input, limits and metadata that are left out are as before."""
+    """What is to be different this time; input, limits and metadata that are left out are as before.
 
-    input: dict[str, Any] | UnsetType = UNSET
-    limits: dict[str, Any] | UnsetType = UNSET
-    external_id: str | None = None
-    metadata: dict[str, Any] | UnsetType = UNSET
-    deadline: str | None = None
-    start_after: str | None = None
-    priority: int | None = None
-    webhook_url: str | None = None
+    What each value may be is judged with all others, as that of a start.
+    """
+
+    input: _Object = UNSET
+    limits: _Object = UNSET
+    external_id: _Text = None
+    metadata: _Object = UNSET
+    deadline: _Text = None
+    start_after: _Text = None
+    priority: Annotated[Any, Meta(extra_json_schema={"type": ["integer", "null"]})] = None
+    webhook_url: _Text = None
 
 
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True):

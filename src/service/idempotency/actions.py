@@ -18,6 +18,7 @@ from service.errors import Conflict, FieldError, InvalidInput, KeyReused, Unavai
 from service.idempotency import store
 
 HEADER = "Idempotency-Key"
+REPEATED = "Idempotent-Replayed"
 LONGEST = 255
 ATTEMPTS = 3
 """Times that one request is tried: after an outage the pool may still hand out connections that are dead."""

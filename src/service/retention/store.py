@@ -76,8 +76,7 @@ SELECT due.id FROM data_sets d CROSS JOIN LATERAL (
 """
 LOCK_EXECUTIONS = """
 SELECT id, conversation_id FROM executions WHERE id = ANY (%(ids)s) AND finished_at IS NOT NULL
- ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
-"""
+ ORDER BY id LIMIT 1000 FOR UPDATE"""
 
 BLOBS_OF = """
 SELECT DISTINCT blob_id FROM files WHERE conversation_id = ANY (%(conversations)s) AND blob_id IS NOT NULL LIMIT 100000
@@ -138,12 +137,13 @@ async def erase_contents(connection: Connection, ids: Sequence[int]) -> int:
     return len(ended)
 
 
-async def delete(connection: Connection, ids: Sequence[int]) -> int:
+async def delete(connection: Connection, ids: Sequence[int], *, waits: bool = False) -> int:
     """Delete executions that have ended with all that is theirs, and total what they were in time.
 
-    Their idempotency keys are answered 410 from now on. Returns how many; needs a transaction.
+    Those that another transaction holds are left out, or waited for. Their idempotency keys are answered 410 from now
+    on. Returns how many; needs a transaction.
     """
-    ended = await _lock_ended(connection, ids)
+    ended = await _lock_ended(connection, ids, waits=waits)
     given = {"ids": list(ended), "conversations": list(ended.values()), "body": GONE}
     row = await (await connection.execute(UNTIL)).fetchone()
     assert row is not None
@@ -155,7 +155,8 @@ async def delete(connection: Connection, ids: Sequence[int]) -> int:
     return len(ended)
 
 
-async def _lock_ended(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Conversations by execution, of those that have ended and that nobody else is deleting."""
-    cursor = await connection.execute(LOCK_EXECUTIONS, {"ids": list(ids)})
+async def _lock_ended(connection: Connection, ids: Sequence[int], *, waits: bool = False) -> dict[int, int]:
+    """Conversations by execution, of those that have ended and that nobody else holds, or are there after that."""
+    statement = LOCK_EXECUTIONS if waits else f"{LOCK_EXECUTIONS} SKIP LOCKED"
+    cursor = await connection.execute(statement, {"ids": list(ids)})
     return {row["id"]: row["conversation_id"] for row in await cursor.fetchall()}

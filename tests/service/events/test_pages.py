@@ -124,6 +124,8 @@ def test_header_wins_over_the_query(client: Client, teller: Teller) -> None:
         ("text/event-stream", True),
         ("application/json, Text/Event-Stream;q=0.5", True),
         ("text/event-stream; q=0", False),
+        ("text/event-stream;charset=utf-8;Q=0.0000", False),
+        ("text/event-stream;charset=utf-8;q=0.01", True),
         ("*/*", False),
         ("", False),
     ],

@@ -273,6 +273,17 @@ def test_head_of_a_stream_has_an_end(client: httpx.Client, teller: Teller) -> No
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+def test_stream_ends_when_its_execution_is_erased_before_its_end_was_read(
+    served: Live, client: httpx.Client, teller: Teller
+) -> None:
+    execution_id = teller.accept()
+    with streaming(client, of(execution_id)) as reader:
+        until(lambda: served.hub.watching == 1)
+        teller.connection.execute("DELETE FROM executions")
+        until(lambda: served.hub.watching == 0)
+        assert reader is not None
+
+
 def test_foreign_stream_is_absent_and_one_of_the_future_refused(
     client: httpx.Client, teller: Teller, world: World, connection: psycopg.Connection[Any]
 ) -> None:

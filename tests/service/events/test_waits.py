@@ -167,3 +167,19 @@ def test_execution_that_takes_long_is_asked_for_less_often(client: Client, telle
         )
         pauses.append(client.get(one(execution_id)).headers["retry-after"])
     assert pauses == ["1", "2", "10"]
+
+
+def test_start_that_waits_stays_accepted_when_its_execution_is_erased(
+    database_url: str, teller: Teller, world: World
+) -> None:
+    def erase() -> None:
+        until(lambda: served.hub.watching > 0)
+        teller.connection.execute("DELETE FROM executions")
+
+    with live(database_url) as served, served.client(world.user.token) as client:
+        thread = threading.Thread(target=erase)
+        thread.start()
+        body = {"execution_key": "summary", "input": {"text": "x"}}
+        answer = client.post(agent(world.one), json=body, headers={"Prefer": "wait=15"})
+        thread.join()
+        assert (answer.status_code, answer.headers["location"]) == (202, one(answer.json()["id"]))

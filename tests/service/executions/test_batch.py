@@ -151,3 +151,24 @@ def test_batch_when_too_large_then_413(database_url: str, world: World) -> None:
 
 def test_batch_when_the_agent_is_foreign_then_404(client: Client, world: World) -> None:
     assert client.post(batches(999999), json={"items": [ASKED]}).status_code == 404
+
+
+def test_batch_when_atomic_and_two_items_share_an_external_id_then_the_first_is_named(
+    client: Client, world: World
+) -> None:
+    items = [ASKED, *({**ASKED, "external_id": "a"} for _ in range(2))]
+    answer = client.post(batches(world.one), json={"items": items, "atomic": True})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409,
+        "items[2]: external_id 'a' is that of items[1] already.",
+    )
+
+
+def test_batch_when_an_item_is_nothing_but_errors_then_the_answer_is_not_many_times_its_size(
+    client: Client, world: World
+) -> None:
+    many = {f"x{number}": 1 for number in range(500)}
+    items = [many, {**ASKED, "input": {"text": "a"} | many}]
+    answer = client.post(batches(world.one), json={"items": items})
+    errors = [result["error"]["errors"] for result in answer.json()["results"]]
+    assert [0 < len(each) <= 21 for each in errors] == [True, True]

@@ -13,6 +13,7 @@ import pytest
 from service.database import Database
 from service.executions import ending
 from service.executions.lifecycle import Status
+from service.retention import store as retention
 from service.settings import Settings
 from tests import postgres
 from tests.http import Client, finish
@@ -165,6 +166,22 @@ def test_deadline_when_it_passes_for_what_waits_then_it_fails_without_a_worker(
     assert "deadline" in ended["failure_explanation"]
     assert kinds(connection, passed) == ["accepted", "failed"]
     assert client.get(f"/api/agentic-executions/{coming}/").json()["status"] == "pending"
+
+
+def test_deadline_when_retention_is_at_work_then_it_holds_all_the_same(
+    client: Client, world: World, connection: psycopg.Connection, database_url: str
+) -> None:
+    start(client, world)
+    connection.execute("UPDATE execution_runtime SET deadline = now()")
+    with connection.transaction():
+        assert connection.execute(retention.LOCK.encode()).fetchone() == ("10s", True)
+        assert end_overdue(database_url) == 1
+
+
+def test_cancel_of_a_run_says_when_to_look_again(client: Client, world: World, connection: psycopg.Connection) -> None:
+    execution_id = start(client, world)
+    claimed(connection)
+    assert cancel(client, execution_id).headers["retry-after"] == "1"
 
 
 def test_deadline_of_what_a_worker_has_is_left_to_its_worker(

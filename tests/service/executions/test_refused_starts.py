@@ -44,6 +44,8 @@ BODIES: dict[str, tuple[int, dict[str, Any]]] = {
     "1e400": (400, _raw(b'{"execution_key": "summary", "input": {"text": "a", "count": 1e400}}')),
     "huge integer": (400, _raw(b'{"execution_key": "summary", "input": {"count": ' + b"1" * 5000 + b"}}")),
     "lone surrogate": (400, _raw(b'{"execution_key": "summary", "input": {"text": "\\ud800"}}')),
+    "lone surrogate as limits": (400, _raw(b'{"execution_key": "summary", "limits": "\\ud800"}')),
+    "lone surrogate as metadata": (400, _raw(b'{"execution_key": "summary", "metadata": "{\\udfff"}')),
     "NUL in the input": (400, _raw(b'{"execution_key": "summary", "input": {"text": "\\u0000"}}')),
     "NUL in a name": (400, _raw(b'{"execution_key": "summary", "input": {"text": "a", "\\u0000": 1}}')),
     "NUL in the key": (400, _raw(b'{"execution_key": "\\u0000"}')),

@@ -128,3 +128,25 @@ def test_rerun_takes_the_version_that_is_offered_now(
     with http.serving(database_url, versions) as newer:
         newer.headers.update(world.user.headers)
         assert (first["version"], rerun(newer, first["id"]).json()["version"]) == (1, 3)
+
+
+def test_rerun_when_several_fields_are_wrong_then_all_are_named(client: Client, world: World) -> None:
+    first = start(client, world.one)
+    wrong: dict[str, Any] = {
+        "input": None,
+        "external_id": "",
+        "metadata": {"a": 1},
+        "deadline": 5,
+        "priority": 1.5,
+        "limits": [],
+    }
+    answer = rerun(client, first["id"], wrong)
+    named = {error["field"].partition(".")[0] for error in answer.json()["errors"]}
+    assert (answer.status_code, named) == (400, set(wrong))
+
+
+def test_rerun_takes_what_a_start_takes_and_says_when_to_look(client: Client, world: World) -> None:
+    first = start(client, world.one)
+    answer = rerun(client, first["id"], {"input": '{"text": "c"}', "priority": "2"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (202, "1")
+    assert (answer.json()["input"]["text"], answer.json()["priority"]) == ("c", 2)

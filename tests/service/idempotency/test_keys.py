@@ -214,3 +214,19 @@ def wait_for_waiters(connection: psycopg.Connection, count: int) -> None:
             return
         connection.execute("SELECT pg_sleep(0.01)")
     raise AssertionError(f"no {count} statements wait")
+
+
+@pytest.mark.parametrize(("first", "second"), [("1e1", "10.0"), ("null", None), ('"a"', "a")])
+def test_start_when_an_external_id_reads_as_the_json_of_another_then_it_is_no_repeat(
+    client: Client, world: World, first: str, second: str | None
+) -> None:
+    answers = [
+        client.post(starts(world.one), json={**ASKED, "external_id": each}, headers=KEY) for each in (first, second)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 422]
+
+
+def test_start_when_a_text_beside_a_key_is_half_a_surrogate_pair_then_400(client: Client, world: World) -> None:
+    body = b'{"execution_key": "summary", "input": {"text": "a"}, "external_id": "\\ud800"}'
+    answer = client.post(starts(world.one), content=body, headers={**KEY, "Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "external_id")

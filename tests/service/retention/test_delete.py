@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import psycopg
+import pytest
 
 from service.errors import Gone
 from service.responses import problem_of
@@ -17,6 +21,7 @@ from tests.service.executions.test_start import ASKED, PNG, starts
 
 FORM = {"execution_key": "summary", "input": '{"text": "a"}'}
 KEY = {"Idempotency-Key": "k"}
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 def started(client: Client, world: World) -> int:
@@ -105,3 +110,27 @@ def test_delete_when_foreign_then_404_and_it_stays(
 
 def test_gone_is_the_problem_of_its_error() -> None:
     assert msgspec.json.decode(GONE) == problem_of(Gone())
+
+
+@pytest.mark.parametrize(("is_deleted", "status"), [(True, 404), (False, 204)])
+def test_delete_when_another_transaction_holds_the_execution_then_waited_for(
+    client: Client,
+    world: World,
+    connection: psycopg.Connection,
+    database_url: str,
+    is_deleted: bool,
+    status: int,
+) -> None:
+    execution = started(client, world)
+    end(connection, execution)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url) as other:
+        other.execute("SELECT FROM executions WHERE id = %s FOR UPDATE", (execution,))
+        if is_deleted:
+            other.execute("DELETE FROM executions WHERE id = %s", (execution,))
+        answer = pool.submit(client.delete, f"{LIST}{execution}/")
+        deadline = time.monotonic() + 20
+        while not answer.done() and connection.execute(WAITING).fetchone() == (0,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        other.commit()
+        assert answer.result().status_code == status
