@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from service.errors import SetupError
@@ -27,7 +29,10 @@ def test_secret_when_there_is_no_key_is_not_sealed() -> None:
         read_keys("").seal(b"secret")
 
 
-@pytest.mark.parametrize("text", ["short", new_key()[:-4], "ü" * 44, f"{new_key()},x"])
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+
+@pytest.mark.parametrize("text", ["short", KEY[:-4], "ü" * 44, f"{KEY},x"], ids=["short", "cut", "letters", "second"])
 def test_key_when_it_is_none_is_refused_without_being_shown(text: str) -> None:
     with pytest.raises(SetupError) as refused:
         Settings.read({"AGENTIC_SECRET_KEY": text})
