@@ -25,7 +25,6 @@ def test_worker_started_by_the_stock_command_finishes_an_execution(
     assert rows == [({"text": "hello"}, 1)]
     until(
         lambda: connection.execute("SELECT position FROM events ORDER BY seq").fetchall() == [(1,), (2,), (3,)],
-        seconds=5,
         what="events get their positions",
     )
 
@@ -63,7 +62,7 @@ def test_worker_without_listen_works_by_polling(shop: Shop, start: Start, connec
     start("one", "--no-listen-notify", AGENTIC_POLL_SECONDS="0.3")
     for _ in range(3):
         shop.accept()
-    until(lambda: not unfinished(connection), seconds=10)
+    until(lambda: not unfinished(connection))
     check_all_finished(connection)
 
 

@@ -119,7 +119,7 @@ def test_up_when_killed_leaves_no_orphan_and_starts_again_with_its_data(up: Up) 
 
 
 def test_up_where_it_runs_already_says_so_and_exits_2(up: Up) -> None:
-    second = agentic_process("up", "--port", str(up.port + 1), environment=_beside(up))
+    second = agentic_process("up", "--port", str(up.port), environment=_beside(up))
     assert second.returncode == 2
     assert "already runs here" in second.stderr
 
@@ -132,7 +132,7 @@ def test_up_on_a_port_in_use_says_so_and_leaves_nothing_running() -> None:
             taken.listen()
             with pytest.raises(AssertionError, match="cannot be used"):
                 another.start()
-        assert not (another.directory / "postgres" / "url").exists()
+        assert not (another.directory / "postgres").exists()
     finally:
         another.close()
 

@@ -62,6 +62,8 @@ class Supervisor:
                 click.echo("Stopping …")
 
     def _start_and_watch(self, stack: ExitStack) -> None:
+        if not self._runs_already():
+            _require_free_port(self._host, self._port)  # before seconds go into a database
         settings = dataclasses.replace(self._settings, database_url=self._database(stack))
         _require_free_port(self._host, self._port)
         upgrade(settings)
@@ -73,6 +75,12 @@ class Supervisor:
             self._running.append(child)
         welcome(settings, self.url, self.directory, self._pause)
         self._watch()
+
+    def _runs_already(self) -> bool:
+        """Whether a database runs here: an `agentic up` beside this one, which then holds the port as well."""
+        from service.embedded import attach
+
+        return not self._settings.database_url and attach(self.directory / "postgres") is not None
 
     def _database(self, stack: ExitStack) -> str:
         """DATABASE_URL as it is, or the embedded server, which stops after everything else."""

