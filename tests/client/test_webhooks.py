@@ -9,8 +9,10 @@ from base64 import b64encode
 from datetime import UTC, datetime
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from agentic_client import InvalidSignature, UnexpectedAnswer, verify_webhook
+from service.webhooks.signing import signed_headers
 
 SECRET, OLD = ("whsec_" + b64encode(text * 8).decode() for text in (b"new!", b"old!"))
 NOW = 1_744_293_616
@@ -37,9 +39,15 @@ def test_message_that_is_signed_is_given() -> None:
     assert verify_webhook(BODY, {name.title(): text for name, text in headers().items()}, SECRET, now=NOW) == message
 
 
-def test_signature_that_the_reference_library_made_is_taken() -> None:
-    """By Webhook(SECRET).sign of standardwebhooks 1.1.0."""
-    verify_webhook(BODY, headers("v1,apIOcIz1qOe9fnAVigkE1ei1sIE75p9GrbVMzMtKMjU="), SECRET, now=NOW)
+def test_signature_that_the_reference_library_makes_is_taken() -> None:
+    signed = Webhook(SECRET).sign("msg_1", datetime.fromtimestamp(NOW, UTC), BODY.decode())
+    verify_webhook(BODY, headers(signed), SECRET, now=NOW)
+
+
+def test_message_that_the_service_signs_is_taken_with_any_of_its_secrets() -> None:
+    signed = signed_headers(BODY, [b"new!" * 8, b"old!" * 8], message_id="msg_1", timestamp=NOW)
+    for secret in (SECRET, OLD):
+        assert verify_webhook(BODY, signed, secret, now=NOW).id == "msg_1"
 
 
 def test_message_that_is_signed_but_no_event_is_told_apart() -> None:

@@ -11,11 +11,12 @@ from agentic_client.models import Status
 Moment: TypeAlias = datetime | str
 
 
-class Options(TypedDict, total=False):
-    """Of a start or a rerun.
+class StartOptions(TypedDict, total=False):
+    """Of a start, and of a rerun as well.
 
     `limits` lowers the definition's; `external_id` is what your system calls the run, unique among yours; `deadline` is
-    when it must have ended, `start_after` before when it must not begin; `priority` is -10 to 10, higher first.
+    when it must have ended, `start_after` before when it must not begin; `priority` is -10 to 10, higher first;
+    `webhook_url` is told when it ends.
     """
 
     limits: Mapping[str, float | None] | None
@@ -24,15 +25,10 @@ class Options(TypedDict, total=False):
     deadline: Moment | None
     start_after: Moment | None
     priority: int | None
-
-
-class StartOptions(Options, total=False):
-    """Of a start. `webhook_url` is told when it ends."""
-
     webhook_url: str | None
 
 
-class RerunOptions(Options, total=False):
+class RerunOptions(StartOptions, total=False):
     """Of a rerun. Input, limits and metadata are those of the first where they are left out."""
 
     input: Mapping[str, Any] | None
