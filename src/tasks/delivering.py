@@ -70,7 +70,7 @@ class Deliverer:
     async def run(self) -> None:
         """Look whenever something happened, and once a second. Outlives every outage."""
         if not self._settings.secret_keys:
-            log.warning(NO_KEY)
+            log.info(NO_KEY)
             return
         try:
             while True:

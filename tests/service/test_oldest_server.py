@@ -232,6 +232,7 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
     """What only commands, tools, chores and lost replies reach."""
 
     async def call(connection: Connection) -> None:
+        assert await events.erased(connection, [0]) == [0]
         assert await events.of_accounts(connection, {shop.account_id: 0}, limit=5)
         assert await events.of_executions(connection, {1: 0}, limit=5) is not None
         assert await accounts.get_named(connection, "kept")

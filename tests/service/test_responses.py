@@ -32,7 +32,7 @@ def test_any_path_when_unknown_then_404_in_the_one_shape(client: Client, path: s
     ("method", "path", "allowed"),
     [
         ("POST", LIST, "GET"),
-        ("DELETE", f"{LIST}1/", "GET"),
+        ("PUT", f"{LIST}1/", "GET"),
         ("GET", "/api/agents/1/agentic-executions/", "POST"),
         ("PUT", "/api/agents/1/agentic-execution-definitions/", "GET"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def command(part: str | None, **given: object) -> None:
 
 def main() -> None:
     """What `agentic eval` runs: errors that their reader can mend are one line and exit status 2, never a traceback."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins with it ignored
     try:
         command.main(prog_name="agentic eval", standalone_mode=True)
     except ServiceError as error:

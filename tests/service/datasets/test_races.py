@@ -59,7 +59,14 @@ def test_data_set_deleted_while_an_agent_is_created_is_refused(
     anonymous: Client, world: World, database_url: str, connection: psycopg.Connection
 ) -> None:
     empty = http.create_data_set(connection, "empty")
-    agent = {"name": "first", "agent_type": "one", "data_set_id": empty, "file_upload": False, "model": None}
+    agent = {
+        "name": "first",
+        "agent_type": "one",
+        "data_set_id": empty,
+        "file_upload": False,
+        "model": None,
+        "field_schema": None,
+    }
 
     def create_agent(other: psycopg.Connection) -> None:
         other.execute(store.PRESENT.encode(), {"id": empty})
