@@ -288,6 +288,7 @@ def test_worker_when_it_has_no_key_then_it_says_so_once_and_leaves_deliveries_to
     async def use(hooks: Hooks) -> None:
         await hooks.another(AGENTIC_SECRET_KEY="").deliverer.run()
 
+    caplog.set_level(logging.INFO)
     delivering(app, shop, use)
     assert "this worker delivers no webhooks" in caplog.text
 
