@@ -20,6 +20,10 @@ from service.settings import Settings
 
 LOCK = 7002  # advisory lock: five hosts may migrate at once, one does the work
 LOOK_SECONDS = 0.1
+LOCK_TIMEOUT = "4s"
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.5
+"""Workers and APIs go on while revisions run, and may hold what one needs; it is tried again rather than given up."""
 
 
 def config() -> Config:
@@ -37,15 +41,27 @@ def upgrade(settings: Settings) -> None:
     """
     with _alone(settings) as connection:
         manners = _manners(connection, settings)
-        with _engine(settings, manners).connect() as connection_for_revisions:
-            alembic = config()
-            alembic.attributes["connection"] = connection_for_revisions
+        for attempts_left in reversed(range(ATTEMPTS)):
             try:
-                command.upgrade(alembic, "head")
-            except DBAPIError as error:
-                raise error.orig or error from error
+                _run_revisions(_engine(settings, manners))
+                break
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+                if not attempts_left:
+                    raise
+                time.sleep(PAUSE_SECONDS)
         connection.execute(manners)
         _grant(connection, settings)
+
+
+def _run_revisions(engine: Engine) -> None:
+    """Those that are pending, each in its transaction: one that others were in the way of is undone whole."""
+    with engine.connect() as connection:
+        alembic = config()
+        alembic.attributes["connection"] = connection
+        try:
+            command.upgrade(alembic, "head")
+        except DBAPIError as error:
+            raise error.orig or error from error
 
 
 @contextmanager
@@ -73,7 +89,7 @@ def _manners(connection: psycopg.Connection[Any], settings: Settings) -> sql.Com
     """What each transaction begins with, and forgets at its end: short waits for locks, and the owner's role for
     whoever may take it."""
     statements: list[sql.Composable] = [
-        sql.SQL("SET LOCAL lock_timeout = '4s'"),
+        sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT),
         sql.SQL("SET LOCAL client_min_messages = warning"),
     ]
     is_member = connection.execute(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -17,6 +18,7 @@ from psycopg import sql
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from service import migrate
 from service.migrate import config, upgrade
 from service.revisions import head_revision, migrations_directory
 from service.settings import Settings
@@ -24,6 +26,7 @@ from service.tables import metadata
 from tests import postgres
 from tests.service.commands.running import agentic
 
+WAITING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'agentic-migrate' AND wait_event_type = 'Lock'"
 FOREIGN = ("procrastinate_", "alembic_")
 
 
@@ -67,6 +70,26 @@ def test_migrate_when_five_processes_call_it_at_once_runs_each_revision_once(emp
     assert [process.exitcode for process in running] == [0] * 5
     with psycopg.connect(empty_url) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(head_revision(),)]
+
+
+def test_migrate_when_a_process_at_work_is_in_the_way_tries_again_until_it_is_not(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.read({"DATABASE_URL": empty_url})
+    monkeypatch.setattr(migrate, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "100ms")
+    with psycopg.connect(empty_url) as worker, psycopg.connect(empty_url, autocommit=True) as watcher:
+        worker.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+        worker.commit()
+        worker.execute("LOCK TABLE alembic_version")
+        with ThreadPoolExecutor(1) as pool:
+            migrating = pool.submit(migrate.upgrade, settings)
+            waited: set[int] = set()
+            while len(waited) < 2:  # an attempt that gave up, and the next one
+                waited |= {pid for (pid,) in watcher.execute(WAITING).fetchall()}
+            worker.commit()
+            migrating.result(timeout=60)
+        assert watcher.execute("SELECT version_num FROM alembic_version").fetchone() == (head_revision(),)
 
 
 def test_migrate_where_a_role_may_not_create_tables_says_so_and_exits_2(empty_url: str) -> None:
