@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from service.accounts.tokens import digest_of, new_token
-from service.app import create_app
+from service.app import create_app, furnish
 from service.definitions.registry import Registry
 from service.settings import Settings
 
@@ -30,6 +31,21 @@ class Account:
     @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Token {self.token}"}
+
+
+@cache
+def _furnished_anew() -> Litestar:
+    """Registering the routes takes longer than most tests do."""
+    return create_app(Settings.read({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}), Registry.of())
+
+
+@contextmanager
+def serving_next(database_url: str, registry: Registry) -> Iterator[Client]:
+    """A client of the application that tests share, one after the other, over this database."""
+    app = _furnished_anew()
+    furnish(app, Settings.read({"DATABASE_URL": database_url}), registry)
+    with TestClient(app) as client:
+        yield client
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
@@ -52,6 +52,9 @@ CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     DocsController,
 )
 
+PARTS = ("settings", "database", "notifier", "numbering", "hub", "registry", "authenticator")
+"""What handlers are handed by name."""
+
 
 def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:
     """The application; a factory for any ASGI server. Raises SetupError where a definition or setting is wrong.
@@ -59,6 +62,29 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
     Without settings they are read from the environment. It starts before its database does, and answers 503 until then.
     """
     settings = settings or settings_with_database()
+    parts: dict[str, object] = {}
+    app = Litestar(
+        route_handlers=list(CONTROLLERS),
+        dependencies={name: _provide(parts, name) for name in PARTS},
+        state=State({"parts": parts}),
+        lifespan=[_lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=settings.max_body_bytes,
+    )
+    app.state.routed = app.asgi_handler
+    furnish(app, settings, Registry.discover() if registry is None else registry)
+    return app
+
+
+def furnish(app: Litestar, settings: Settings, registry: Registry) -> None:
+    """Give the application what its handlers are handed.
+
+    Routes are costly to register: what needs many applications one after the other furnishes one anew, while it does not
+    serve. The limit of bodies and the origins stay as it was created.
+    """
     database = Database(settings, application_name="agentic-api", answer_seconds=settings.pool_timeout_seconds)
     authenticator, numbering = Authenticator(database), Numbering(database)
     shared = {
@@ -67,27 +93,18 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
         "notifier": Notifier(database, on_events=numbering.events_added),
         "numbering": numbering,
         "hub": Hub(database, numbering, settings),
-        "registry": Registry.discover() if registry is None else registry,
+        "registry": registry,
         "authenticator": authenticator,
     }
-    app = Litestar(
-        route_handlers=list(CONTROLLERS),
-        dependencies={name: _provide(value) for name, value in shared.items()},
-        state=State(shared),
-        lifespan=[_lifespan],
-        exception_handlers=EXCEPTION_HANDLERS,
-        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=settings.max_body_bytes,
-    )
+    app.state.parts.update(shared)
+    app.state.update(shared)
+    app.asgi_handler = app.state.routed
     app.asgi_handler = TokenGate(app, authenticator, settings)
     app.asgi_handler = AccessLog(HeadRequests(app.asgi_handler))
-    return app
 
 
-def _provide(value: object) -> Provide:
-    return Provide(lambda: value, sync_to_thread=False)
+def _provide(parts: Mapping[str, object], name: str) -> Provide:
+    return Provide(lambda: parts[name], sync_to_thread=False)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from psycopg import sql
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -102,11 +102,7 @@ def _manners(connection: psycopg.Connection[Any], settings: Settings) -> sql.Com
 
 def _engine(settings: Settings, manners: sql.Composed) -> Engine:
     engine = create_engine("postgresql+psycopg://", creator=lambda: _connect(settings), poolclass=NullPool)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(manners.as_string())
-
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(manners.as_string()))
     return engine
 
 

@@ -87,7 +87,7 @@ def world(connection: psycopg.Connection) -> World:
 @pytest.fixture
 def anonymous(database_url: str) -> Iterator[Client]:
     """A client without credentials."""
-    with http.serving(database_url, make_registry()) as client:
+    with http.serving_next(database_url, make_registry()) as client:
         yield client
 
 

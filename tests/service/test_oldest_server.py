@@ -259,13 +259,18 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
         assert await limits.standing(connection, shop.account_id) is not None
         assert await limits.forget(connection, "minute", limit=5) == 0
         assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1
-        row = await (await connection.execute("SELECT id, conversation_id FROM files")).fetchone()
-        assert row is not None
-        assert len(await files.list_files(connection, row["conversation_id"])) == 1
-        text = files.StoredText(text="some words", characters=10, is_cut=False, problem=None)
-        assert await files.save_text(connection, row["id"], text)
-        assert await files.load_text(connection, row["id"]) == text
-        async with connection.transaction():
-            await files.sweep_unreferenced(connection, after_id=0)
+        await read_a_file(connection)
 
     app.connected(call)
+
+
+async def read_a_file(connection: Connection) -> None:
+    """As a worker reads one, and as a sweep looks for those that nobody refers to."""
+    row = await (await connection.execute("SELECT id, conversation_id FROM files")).fetchone()
+    assert row is not None
+    assert len(await files.list_files(connection, row["conversation_id"])) == 1
+    text = files.StoredText(text="some words", characters=10, is_cut=False, problem=None)
+    assert await files.save_text(connection, row["id"], text)
+    assert await files.load_text(connection, row["id"]) == text
+    async with connection.transaction():
+        await files.sweep_unreferenced(connection, after_id=0)
