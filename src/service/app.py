@@ -82,8 +82,8 @@ def create_app(settings: Settings | None = None, registry: Registry | None = Non
 def furnish(app: Litestar, settings: Settings, registry: Registry) -> None:
     """Give the application what its handlers are handed.
 
-    Routes are costly to register: what needs many applications one after the other furnishes one anew, while it does not
-    serve. The limit of bodies and the origins stay as it was created.
+    Routes are costly to register: what needs many applications one after the other furnishes one anew, while it does
+    not serve. The limit of bodies and the origins stay as it was created.
     """
     database = Database(settings, application_name="agentic-api", answer_seconds=settings.pool_timeout_seconds)
     authenticator, numbering = Authenticator(database), Numbering(database)
