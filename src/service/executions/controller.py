@@ -181,7 +181,8 @@ class ExecutionsController(Controller):
         self, request: AccountRequest, database: Database, notifier: Notifier, execution_id: Id
     ) -> Response[models.Execution]:
         """200 with the execution once it is final: at once, as cancelled, where no worker has it, and as it ended where
-        it had ended before. 202 while its worker is stopping it, which takes two seconds at most; then poll it."""
+        it had ended before. 202 while its worker is stopping it; then poll it. Where that worker does not answer within
+        two seconds another process ends it, at its next look a second later at most."""
         row = await actions.cancel(database, notifier, request.user, execution_id)
         status = 200 if Status(row["status"]).is_final else 202
         return Response(models.execution(row), status_code=status, headers=polling.pace(row))
