@@ -1,10 +1,7 @@
-"""Letting every validator speak on a proposal, and what their verdicts amount to in words."""
+"""Verdicts: as they are taken from validators, as they are journalled, and what they amount to in words."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +10,13 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from service.definitions.definition import AnyDefinition, Proposal, Validator
+from service.definitions.definition import AnyDefinition
 from service.definitions.failures import FailureCode
 from service.definitions.schema import is_clean
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Accept, Fix, Issue, Reject, Retry, Spoken, Verdict
-from service.errors import Unavailable
 from tasks.asks import Reply
-from tasks.journal import LostClaim, VerdictRecord
-
-log = logging.getLogger(__name__)
+from tasks.journal import VerdictRecord
 
 OUTPUT = "output"
 """The built-in validator that an answer decodes into the output type; the others speak only when it accepts."""
@@ -30,7 +24,6 @@ OUTPUT = "output"
 REFUSAL = "refusal"
 """Whose verdict it is that the model refused to answer."""
 
-VALIDATOR_SECONDS = 60.0
 MAX_EXPLANATION = 2000
 MAX_ISSUES = 50
 """Issues of one validator that are kept per cycle; more would not reach the model anyway."""
@@ -38,15 +31,6 @@ MAX_ISSUES = 50
 
 class ValidatorBroke(Exception):
     """A validator raised, took too long or returned no verdict: a defect of the definition, never a cycle."""
-
-
-async def speak(definition: AnyDefinition, proposal: Proposal[Any, Any]) -> list[Spoken]:
-    """The verdicts of all validators, cheap before expensive. Raises ValidatorBroke naming the first that cannot."""
-    spoken = [Spoken(OUTPUT, Accept())]
-    for validator in definition.speaking_order:
-        verdict = await _verdict(definition, validator, proposal)
-        spoken.append(Spoken(validator.name, _checked(definition, validator, verdict)))
-    return spoken
 
 
 def undecodable(issues: Sequence[Issue]) -> Spoken:
@@ -101,27 +85,11 @@ def max_retries_explanation(cycle: int, best: Attempt) -> str:
     return tidy("\n".join(parts))
 
 
-async def _verdict(definition: AnyDefinition, validator: Validator[Any, Any], proposal: Proposal[Any, Any]) -> object:
-    name = f"Validator {validator.name!r} of {definition.reference}"
-    try:
-        async with asyncio.timeout(VALIDATOR_SECONDS):
-            if inspect.iscoroutinefunction(validator.function):
-                return await validator.function(proposal)
-            verdict = await asyncio.to_thread(validator.function, proposal)
-            return await verdict if inspect.isawaitable(verdict) else verdict
-    except (LostClaim, Unavailable):
-        raise
-    except TimeoutError as error:
-        raise ValidatorBroke(f"{name} took longer than {VALIDATOR_SECONDS:g} seconds.") from error
-    except Exception as error:
-        # The boundary around author code: its message may hold anything, so only its kind leaves; the log has the rest.
-        log.warning("validator raised", exc_info=error, extra={"validator": validator.name})
-        raise ValidatorBroke(f"{name} raised {type(error).__name__}; this is a defect of the definition.") from error
+def checked(name: str, definition: AnyDefinition, verdict: object) -> Verdict:
+    """The verdict with texts that the database takes. Raises ValidatorBroke for what is none, or a foreign code.
 
-
-def _checked(definition: AnyDefinition, validator: Validator[Any, Any], verdict: object) -> Verdict:
-    """The verdict with texts that the database takes. Raises ValidatorBroke for what is none, or a foreign code."""
-    name = f"Validator {validator.name!r} of {definition.reference}"
+    `name` is the validator's, for the error.
+    """
     match verdict:
         case Accept():
             return verdict

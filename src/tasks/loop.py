@@ -16,7 +16,7 @@ from service.definitions.failures import MEANINGS, ExitReason, Failed, FailureCo
 from service.definitions.schema import Undecodable, convert, jsonable
 from service.definitions.tools import STOP_EXECUTION
 from service.definitions.verdicts import Accept, Issue, Reject, Retry, Spoken
-from tasks import explaining, judging, reading
+from tasks import explaining, judging, reading, speaking
 from tasks.asks import Ask, Reply
 from tasks.budget import LimitReached
 from tasks.conversation import Conversation
@@ -122,7 +122,7 @@ class _Course:
         result = jsonable(decoded)
         if self.cycle in self._judged:
             return self._judged[self.cycle], result
-        return await self._recorded(await judging.speak(self._definition, self._proposal(decoded))), result
+        return await self._recorded(await speaking.speak(self._definition, self._proposal(decoded))), result
 
     async def _recorded(self, spoken: list[Spoken]) -> list[Spoken]:
         """The verdicts of the cycle: those on record, else these, now recorded. An answer that was accepted under
