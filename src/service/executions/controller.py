@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -14,16 +13,16 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
 from service.accounts.gate import AccountRequest
-from service.bodies import decode_body, parse_json, read_body, read_json, read_limited
+from service.bodies import decode_body, read_body, read_json
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
-from service.errors import BadRequest, FieldError, InvalidInput, NotFound, Unavailable, UnsupportedMediaType
+from service.errors import NotFound, Unavailable
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, batch, models, polling, rerun, store
 from service.executions.filters import Filters, read_filters
 from service.executions.lifecycle import Status
+from service.executions.start_bodies import read_item, read_start
 from service.files.limits import FileLimits
-from service.files.multipart import Form, read_form
 from service.idempotency.actions import HEADER, REPEATED, Answer, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Database, Hub, Notifier, Registry, Settings
@@ -31,20 +30,6 @@ from service.webhooks.callbacks import callbacks
 from service.wire import Id
 
 JSON = "application/json"
-MULTIPART = "multipart/form-data"
-FIELDS = (
-    "execution_key",
-    "input",
-    "limits",
-    "external_id",
-    "metadata",
-    "deadline",
-    "start_after",
-    "priority",
-    "webhook_url",
-)
-MOST_UNKNOWN = 20
-"""Unknown fields that are named: a body of nothing else would be answered with many times its size."""
 
 BY_CURSOR = (
     "Empty for the newest; then follow `next`. Pages by a cursor are not counted, and cost the same at any depth."
@@ -92,7 +77,7 @@ class ExecutionsController(Controller):
         key = read_key(request.headers.get(HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
-        async with _read_start(request, settings, limits, agent) as asked:
+        async with read_start(request, settings, limits, agent) as asked:
             answer = await actions.start(
                 database,
                 notifier,
@@ -138,7 +123,7 @@ class ExecutionsController(Controller):
         key = read_key(request.headers.get(HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
-        starts = [batch.read(start_of_fields, item) for item in asked.items]
+        starts = [batch.read(read_item, item) for item in asked.items]
         urls = (start.webhook_url for start in starts if isinstance(start, actions.Start))
         return respond(
             await batch.start(
@@ -288,91 +273,3 @@ async def _rows_from(database: Database, filters: Filters, cursor: Cursor, limit
 async def _count(database: Database, filters: Filters) -> int:
     async with database.connection() as connection:
         return await store.count(connection, filters)
-
-
-@asynccontextmanager
-async def _read_start(
-    request: AccountRequest, settings: Settings, limits: FileLimits, agent: Row
-) -> AsyncIterator[actions.Start]:
-    """The body as what is asked for; its files are closed when the context ends."""
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == JSON:
-        yield start_of_json(await read_limited(request, settings.max_body_bytes))
-    elif media_type == MULTIPART:
-        async with read_form(
-            request.stream(),
-            content_type=content_type,
-            content_length=request.content_length,
-            limits=limits,
-            keep_files=agent["file_upload"],
-        ) as form:
-            yield start_of_form(form)
-    elif media_type or await read_limited(request, settings.max_body_bytes):
-        raise UnsupportedMediaType(f"Send the body as {JSON} or {MULTIPART}, not {media_type or 'without a type'!r}.")
-    else:
-        yield start_of_json(b"{}")
-
-
-def start_of_json(body: bytes) -> actions.Start:
-    """A JSON body. Raises BadRequest, or InvalidInput naming every field that is unknown, missing or mistyped."""
-    return start_of_fields(parse_json(body))
-
-
-def start_of_fields(fields: object) -> actions.Start:
-    """The same of a body's values."""
-    if not isinstance(fields, dict):
-        raise BadRequest("A start must be a JSON object.")
-    key = fields.get("execution_key")
-    errors = _unknown_fields(fields)
-    if "execution_key" not in fields:
-        errors.append(FieldError("execution_key", "is required"))
-    elif not isinstance(key, str):
-        errors.append(FieldError("execution_key", "must be a string"))
-    if errors:
-        raise InvalidInput(errors)
-    return actions.Start(
-        execution_key=key,
-        input=fields.get("input", {}),
-        limits=fields.get("limits", {}),
-        external_id=fields.get("external_id"),
-        metadata=fields.get("metadata", {}),
-        deadline=fields.get("deadline"),
-        start_after=fields.get("start_after"),
-        priority=fields.get("priority"),
-        webhook_url=fields.get("webhook_url"),
-    )
-
-
-def start_of_form(form: Form) -> actions.Start:
-    """A multipart form; all that is no text or time is JSON-encoded.
-
-    Raises InvalidInput for what is unknown or repeated.
-    """
-    errors = _unknown_fields(form.fields)
-    errors += [FieldError(name, "was given more than once") for name, texts in form.fields.items() if len(texts) > 1]
-    if errors:
-        raise InvalidInput(errors)
-    given = {name: texts[0] for name, texts in form.fields.items()}
-    return actions.Start(
-        execution_key=given.get("execution_key"),
-        input=given.get("input", {}),
-        limits=given.get("limits", {}),
-        external_id=given.get("external_id"),
-        metadata=given.get("metadata", {}),
-        deadline=given.get("deadline"),
-        start_after=given.get("start_after"),
-        priority=given.get("priority"),
-        webhook_url=given.get("webhook_url"),
-        files=form.files,
-    )
-
-
-def _unknown_fields(fields: dict[str, object] | dict[str, list[str]]) -> list[FieldError]:
-    unknown = [name for name in fields if name not in FIELDS]
-    errors = [FieldError(_shown(name), f"is not a known field; there are {', '.join(FIELDS)}") for name in unknown]
-    return errors[:MOST_UNKNOWN]
-
-
-def _shown(name: str) -> str:
-    return name[:100].encode("unicode_escape").decode()
