@@ -9,19 +9,16 @@ provider that takes a question and never answers.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import httpx
 
-from service.supervision.access_file import Access, read_access
+from running import own_folder, service
+from service.supervision.access_file import Access
 
 INPUT = {"execution_key": "catalog-enrichment", "input": {"skus": ["SKU-001"]}}
 
@@ -76,23 +73,11 @@ async def run(folder: Path, port: int, runs: int) -> None:
     provider = Silent()
     async with await asyncio.start_server(provider.serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        environment = {**os.environ, "AGENTIC_DATA_ROOT": str(folder), "AGENTIC_LOG_LEVEL": "WARNING"}
-        environment |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
-        command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--model", "openai:silent"]
-        process = subprocess.Popen(  # noqa: ASYNC220 - once
-            command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        try:
-            assert process.stdout is not None
-            while "Ctrl-C stops" not in (line := await asyncio.to_thread(process.stdout.readline)):
-                if not line:
-                    raise SystemExit("agentic up did not start")
-            access = read_access(folder / "cli.json")
-            assert access is not None
+        silent = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
+        with ExitStack() as stack:
+            up = service(folder, port, model="openai:silent", **silent)
+            access = await asyncio.to_thread(stack.enter_context, up)  # its sample asks the provider meanwhile
             await measure(access, provider, runs)
-        finally:
-            process.send_signal(signal.SIGINT)
-            await asyncio.to_thread(process.wait, 60)
 
 
 @click.command()
@@ -100,9 +85,7 @@ async def run(folder: Path, port: int, runs: int) -> None:
 @click.option("--port", default=8398)
 def main(runs: int, port: int) -> None:
     """Start everything in a folder of its own, measure, stop."""
-    with tempfile.TemporaryDirectory(prefix="cancel-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with own_folder() as folder:
         asyncio.run(run(folder, port, runs))
 
 

@@ -10,24 +10,15 @@ worker process, claim and outcome of each run included, is what is left of them 
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import httpx
 import psycopg
 
-from service.attached import settings_with_database
-from service.settings import Settings
-from service.supervision.access_file import Access, read_access
+from running import database_url, own_folder, script, service
 
 CLAIM = {"answer": {"SKU-001": "Product updated successfully"}}
 """An answer that no tool call bears out: rejected in every cycle."""
@@ -37,27 +28,6 @@ CYCLES = """
           FROM turns WHERE execution_id > %s) AS cycles
     WHERE next IS NOT NULL
 """
-
-
-@contextmanager
-def service(folder: Path, port: int) -> Iterator[Access]:
-    """Database, API and one worker in a folder of their own, with a scripted model."""
-    script = folder / "script.jsonl"
-    script.write_text(f"{json.dumps(CLAIM)}\n" * 4)
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--model", f"scripted:{script}"]
-    environment = {**os.environ, "AGENTIC_DATA_ROOT": str(folder), "AGENTIC_LOG_LEVEL": "WARNING"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        while "Ctrl-C stops" not in (line := process.stdout.readline()):
-            if not line:
-                raise SystemExit("agentic up did not start")
-        access = read_access(folder / "cli.json")
-        assert access is not None
-        yield access
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
 
 
 def run(client: httpx.Client, agent: int) -> int:
@@ -86,20 +56,16 @@ def cpu_seconds(connection: psycopg.Connection[tuple[int]]) -> float:
 @click.option("--port", default=8398, show_default=True)
 def main(runs: int, port: int) -> None:
     """Start everything in a folder of its own, measure, stop."""
-    with tempfile.TemporaryDirectory(prefix="overhead-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with service(folder, port) as access:
-            headers = {"Authorization": f"Token {access.token}"}
-            with httpx.Client(base_url=access.url, headers=headers, timeout=60) as client:
-                first = run(client, access.agent)  # the first run imports and prepares: it is not counted
-                url = settings_with_database(Settings.read({"AGENTIC_DATA_ROOT": name})).database_url
-                with psycopg.connect(url, autocommit=True) as connection:
-                    began = cpu_seconds(connection)
-                    for _ in range(runs):
-                        run(client, access.agent)
-                    spent = cpu_seconds(connection) - began
-                    took = sorted(float(row[0]) for row in connection.execute(CYCLES, (first,)))
+    with own_folder() as folder, service(folder, port, model=script(folder, *[CLAIM] * 4)) as access:
+        headers = {"Authorization": f"Token {access.token}"}
+        with httpx.Client(base_url=access.url, headers=headers, timeout=60) as client:
+            first = run(client, access.agent)  # the first run imports and prepares: it is not counted
+            with psycopg.connect(database_url(folder), autocommit=True) as connection:
+                began = cpu_seconds(connection)
+                for _ in range(runs):
+                    run(client, access.agent)
+                spent = cpu_seconds(connection) - began
+                took = sorted(float(row[0]) for row in connection.execute(CYCLES, (first,)))
     p90 = statistics.quantiles(took, n=10)[8]
     click.echo(f"{len(took)} cycles: p50 {statistics.median(took):.1f} ms, p90 {p90:.1f} ms, max {took[-1]:.1f} ms")
     click.echo(f"CPU of the worker: {spent / (4 * runs) * 1000:.1f} ms a cycle")

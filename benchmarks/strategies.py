@@ -162,7 +162,9 @@ class Simulated:
     async def ask(self, request: Request, options: Mapping[str, Any] | None = None) -> Answer:
         """One answer under the request's schema."""
         draws = random.Random(f"{self._sku} {self._seed} {request.turn}")  # noqa: S311
-        shown = next((msgspec.json.decode(said.text) for said in request.messages[2:] if said.role == "assistant"), {})
+        shown: dict[str, Any] = next(
+            (msgspec.json.decode(said.text) for said in request.messages[2:] if said.role == "assistant"), {}
+        )
         schema = request.answer_schema or {}
         answer = {
             name: shown[name]

@@ -9,21 +9,16 @@ loopback. The client shares the cores, so only ratios within one run mean anythi
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 import httpx
-import msgspec
 
-from service.supervision.access_file import Access, read_access
+from running import own_folder, service
+from service.supervision.access_file import Access
 
 CLIENTS = 16
 MANY = 1000  # echo executions that are run to their end
@@ -113,27 +108,8 @@ async def measure(access: Access, seconds: float) -> None:
 @click.option("--port", default=8397)
 def main(seconds: float, port: int) -> None:
     """Start everything in a folder of its own, measure, stop."""
-    with tempfile.TemporaryDirectory(prefix="throughput-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        script = folder / "script.jsonl"
-        script.write_text(
-            msgspec.json.encode({"tool": "stop_execution", "args": {"reason": "no model"}}).decode() + "\n"
-        )
-        command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--model", f"scripted:{script}"]
-        environment = {**os.environ, "AGENTIC_DATA_ROOT": name, "AGENTIC_LOG_LEVEL": "WARNING"}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        try:
-            assert process.stdout is not None
-            while "Ctrl-C stops" not in (line := process.stdout.readline()):
-                if not line:
-                    raise SystemExit("agentic up did not start")
-            access = read_access(folder / "cli.json")
-            assert access is not None
-            asyncio.run(measure(access, seconds))
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+    with own_folder() as folder, service(folder, port) as access:
+        asyncio.run(measure(access, seconds))
 
 
 if __name__ == "__main__":

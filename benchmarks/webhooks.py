@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 
-from service.supervision.access_file import Access, read_access
+from running import own_folder, service
+from service.supervision.access_file import Access
 
 OK = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
@@ -85,25 +80,8 @@ async def measure(access: Access, count: int) -> None:
 @click.option("--port", default=8398)
 def main(count: int, port: int) -> None:
     """Start everything in a folder of its own, measure, stop."""
-    with tempfile.TemporaryDirectory(prefix="webhooks-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        script = folder / "script.jsonl"
-        script.write_text(json.dumps({"tool": "stop_execution", "args": {"reason": "no model"}}) + "\n")
-        command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--model", f"scripted:{script}"]
-        environment = {**os.environ, "AGENTIC_DATA_ROOT": name, "AGENTIC_EGRESS_ALLOW": "127.0.0.0/8"}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        try:
-            assert process.stdout is not None
-            while "Ctrl-C stops" not in (line := process.stdout.readline()):
-                if not line:
-                    raise SystemExit("agentic up did not start")
-            access = read_access(folder / "cli.json")
-            assert access is not None
-            asyncio.run(measure(access, count))
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+    with own_folder() as folder, service(folder, port, AGENTIC_EGRESS_ALLOW="127.0.0.0/8") as access:
+        asyncio.run(measure(access, count))
 
 
 if __name__ == "__main__":
