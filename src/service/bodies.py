@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
-from litestar import Request
 
 from service.definitions.schema import Undecodable, convert
 from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
+
+if TYPE_CHECKING:  # the worker decodes too, and loads no web framework
+    from litestar import Request
 
 T = TypeVar("T")
 

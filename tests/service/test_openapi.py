@@ -171,8 +171,8 @@ def test_start_has_both_bodies_and_the_schema_of_every_definition(document: Docu
     limits = forms[0]["properties"]["limits"]["properties"]
     assert limits["corrections"] == {"type": "integer", "minimum": 0, "maximum": 3}
     fields = start["multipart/form-data"]["schema"]["properties"]
-    scheduled = {"deadline", "start_after", "priority", "webhook_url"}
-    assert set(fields) == {"execution_key", "input", "limits", "external_id", "metadata", "files[]"} | scheduled
+    timed = {"deadline", "start_after", "priority", "webhook_url"}
+    assert set(fields) == {"execution_key", "input", "limits", "external_id", "metadata", "files[]"} | timed
     assert fields["execution_key"]["enum"] == keys
 
 

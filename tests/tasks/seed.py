@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import psycopg
 
-from service.executions.schedule import Schedule
 from service.executions.store import ACCEPT, NewExecution, accepting
+from service.executions.timing import Timing
 from service.queue import CHANNEL, NOTIFICATION
 
 
@@ -31,7 +31,7 @@ class Shop:
         *,
         version: int = 1,
         limits: Mapping[str, Any] | None = None,
-        schedule: Schedule | None = None,
+        timing: Timing | None = None,
     ) -> int:
         """A new execution; its id. Notified after the commit, as the API does."""
         new = NewExecution(
@@ -43,7 +43,7 @@ class Shop:
             definition_version=version,
             input=msgspec.json.encode(input or {}).decode(),
             limits=msgspec.json.encode(limits or {}).decode(),
-            schedule=schedule or Schedule(),
+            timing=timing or Timing(),
         )
         execution_id: int = self._one(ACCEPT, accepting(new))
         self.connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, NOTIFICATION))

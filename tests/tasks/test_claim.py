@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from service.definitions.failures import Failed, Finished
 from service.executions import runtime
-from service.executions.schedule import Schedule
+from service.executions.timing import Timing
 from tests.tasks.conftest import AsApp
 from tests.tasks.holding import add_worker, claim, hold
 from tests.tasks.seed import Shop, open_shop
@@ -63,7 +63,7 @@ def test_claim_takes_higher_priority_first_then_the_older(app: AsApp, shop: Shop
 def test_claim_lets_no_priority_go_before_an_account_that_has_waited_longer(app: AsApp, shop: Shop) -> None:
     other = open_shop(shop.connection, "other")
     theirs = other.accept()
-    urgent = shop.another_agent().accept(schedule=Schedule(priority=10))
+    urgent = shop.another_agent().accept(timing=Timing(priority=10))
     usual = shop.accept()
     worker = add_worker(app)
     assert [hold(app, worker).execution_id for _ in range(3)] == [theirs, urgent, usual]
@@ -72,14 +72,14 @@ def test_claim_lets_no_priority_go_before_an_account_that_has_waited_longer(app:
 def test_claim_takes_an_older_lane_of_the_account_after_its_urgent_one(app: AsApp, shop: Shop) -> None:
     usual = shop.accept()
     theirs = open_shop(shop.connection, "other").accept()
-    urgent = shop.another_agent().accept(schedule=Schedule(priority=1))
+    urgent = shop.another_agent().accept(timing=Timing(priority=1))
     worker = add_worker(app)
     assert [hold(app, worker).execution_id for _ in range(3)] == [urgent, theirs, usual]
 
 
 def test_claim_leaves_what_is_to_start_later_and_starts_it_when_it_is_time(app: AsApp, shop: Shop) -> None:
     later = datetime.now(UTC) + timedelta(hours=1)
-    execution_id = shop.accept(schedule=Schedule(start_after=later))
+    execution_id = shop.accept(timing=Timing(start_after=later))
     worker = add_worker(app)
     assert claim(app, worker) is None
     shop.connection.execute("UPDATE execution_runtime SET resume_at = now()")

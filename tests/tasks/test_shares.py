@@ -11,7 +11,7 @@ import pytest
 from service.definitions.failures import Finished
 from service.executions import runtime
 from service.executions.runtime import Claim
-from service.executions.schedule import Schedule
+from service.executions.timing import Timing
 from tests.tasks.conftest import AsApp
 from tests.tasks.holding import add_worker, claim, hold
 from tests.tasks.seed import Shop, open_shop
@@ -54,7 +54,7 @@ def test_account_that_comes_behind_hundreds_gets_the_next_slot_that_is_free(app:
     accept_many(shop, 300)
     worker = add_worker(app)
     running = [hold(app, worker) for _ in range(slots)]
-    mine = open_shop(shop.connection, "newcomer").accept(schedule=Schedule(priority=-10))
+    mine = open_shop(shop.connection, "newcomer").accept(timing=Timing(priority=-10))
     end(app, running[0])
     assert hold(app, worker).execution_id == mine
 
@@ -89,7 +89,7 @@ def test_account_with_a_larger_share_gets_as_many_more_slots(app: AsApp, shop: S
 
 def test_limit_outranks_share_and_priority(app: AsApp, shop: Shop) -> None:
     other = open_shop(shop.connection, "other")
-    other.accept(schedule=Schedule(priority=10))
+    other.accept(timing=Timing(priority=10))
     usual = shop.accept()
     shop.connection.execute(
         "INSERT INTO limits (scope, scope_id, share, max_running) VALUES ('account', %s, 9, 0)", (other.account_id,)

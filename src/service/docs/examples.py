@@ -49,9 +49,9 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "external_id": "import-31",
         "metadata": {"shop": "7"},
     }
-    scheduled = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
-    scheduled["webhook_url"] = None
-    return {**shown, **added, **spent, **scheduled, **(changed or {})}
+    timed = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
+    timed["webhook_url"] = None
+    return {**shown, **added, **spent, **timed, **(changed or {})}
 
 
 LIMITS = {

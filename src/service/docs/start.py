@@ -12,9 +12,9 @@ from service.definitions.schema import schema_of
 from service.docs import examples
 from service.egress import LONGEST_URL
 from service.executions.models import Labels
-from service.executions.schedule import FARTHEST, HIGHEST_PRIORITY
+from service.executions.timing import FARTHEST, HIGHEST_PRIORITY
 
-SCHEDULE: dict[str, Any] = {
+TIMING: dict[str, Any] = {
     "deadline": {
         "type": "string",
         "format": "date-time",
@@ -70,7 +70,7 @@ def _json_form(definition: AnyDefinition) -> dict[str, Any]:
             "input": unrolled(definition.input_schema),
             "limits": _limits(definition.limits),
             **_labels(),
-            **SCHEDULE,
+            **TIMING,
             **CALLBACK,
         },
         "required": ["execution_key"],
@@ -86,7 +86,7 @@ def _any_json_form() -> dict[str, Any]:
             "input": {"type": "object"},
             "limits": _limits(Limits()),
             **_labels(),
-            **SCHEDULE,
+            **TIMING,
             **CALLBACK,
         },
         "required": ["execution_key"],
@@ -133,7 +133,7 @@ def _form(keys: list[str]) -> dict[str, Any]:
             "limits": encoded,
             "external_id": _labels()["external_id"],
             "metadata": encoded,
-            **SCHEDULE,
+            **TIMING,
             **CALLBACK,
             "files[]": {**files, "description": "For agents with file upload; `files` is the same."},
         },

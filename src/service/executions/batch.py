@@ -16,7 +16,8 @@ from service.database import Connection, Database, Row
 from service.definitions.registry import Registry
 from service.errors import Conflict, FieldError, InvalidInput, ServiceError, Unavailable
 from service.executions import models, store
-from service.executions.actions import ATTEMPTS, Start, judge, offered, taken
+from service.executions.actions import ATTEMPTS, taken
+from service.executions.judging import Start, judge, offered
 from service.executions.store import NewExecution
 from service.idempotency.actions import Answer, Once, Work, answered, carry_out, digest_of
 from service.idempotency.store import bound

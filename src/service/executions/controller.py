@@ -20,6 +20,7 @@ from service.errors import NotFound, Unavailable
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, batch, models, polling, rerun, store
 from service.executions.filters import Filters, read_filters
+from service.executions.judging import Start, offered
 from service.executions.lifecycle import Status
 from service.executions.start_bodies import read_item, read_start
 from service.files.limits import FileLimits
@@ -51,7 +52,7 @@ class ExecutionsController(Controller):
     ) -> list[models.OfferedDefinition]:
         """Empty if nothing is registered for the agent's type."""
         agent = await actions.find_agent(database, request.user, agent_id)
-        offers = await actions.offered(database, registry, agent["agent_type"])
+        offers = await offered(database, registry, agent["agent_type"])
         return [models.offered_definition(definition) for definition in offers]
 
     @post(
@@ -124,7 +125,7 @@ class ExecutionsController(Controller):
         agent = await actions.find_agent(database, request.user, agent_id)
         asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
         starts = [batch.read(read_item, item) for item in asked.items]
-        urls = (start.webhook_url for start in starts if isinstance(start, actions.Start))
+        urls = (start.webhook_url for start in starts if isinstance(start, Start))
         return respond(
             await batch.start(
                 database,

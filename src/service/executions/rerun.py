@@ -16,6 +16,7 @@ from service.definitions.limits import NAMES, Limits
 from service.definitions.registry import Registry
 from service.errors import Conflict, FieldError, InvalidInput
 from service.executions import actions
+from service.executions.judging import Start, judge, offered
 from service.executions.models import Rerun
 from service.files import store as files
 from service.files.store import NewFile
@@ -47,14 +48,14 @@ async def start(
         if before := await answered(database, once):
             return before
     agent, kept = await _agent_and_files(database, principal, earlier)
-    offers = await actions.offered(database, registry, agent["agent_type"])
+    offers = await offered(database, registry, agent["agent_type"])
     definition = next((offer for offer in offers if offer.key == earlier["definition_key"]), None)
     if definition is None:
         raise Conflict(f"The agent does not offer {earlier['definition_key']!r} any more.")
     if kept and not (agent["file_upload"] and definition.accepts_files):
         raise InvalidInput([FieldError("files", "are not taken by this agent any more: file upload is disabled")])
     wanted = _as_start(definition, earlier, asked)
-    prepared = actions.judge(registry, offers, principal=principal, agent=agent, asked=wanted, callbacks=callbacks)
+    prepared = judge(registry, offers, principal=principal, agent=agent, asked=wanted, callbacks=callbacks)
     new = replace(prepared, files=kept, rerun_of=execution_id)
     answer = await (actions.accept(database, new) if once is None else actions.accept_once(database, once, new))
     notifier.ticket_added()
@@ -74,10 +75,10 @@ async def _agent_and_files(database: Database, principal: Principal, earlier: Ro
     return agent, kept
 
 
-def _as_start(definition: AnyDefinition, earlier: Row, asked: Rerun) -> actions.Start:
+def _as_start(definition: AnyDefinition, earlier: Row, asked: Rerun) -> Start:
     """What is not given is as before; but an external id is of one execution, and times, order and who is told of one
     start."""
-    return actions.Start(
+    return Start(
         execution_key=definition.key,
         input=earlier["input"] if asked.input is UNSET else asked.input,
         limits=_as_before(definition.limits, earlier["limits"]) if asked.limits is UNSET else asked.limits,

@@ -10,7 +10,7 @@ from service.accounts.gate import AccountRequest
 from service.bodies import parse_json, read_limited
 from service.database import Row
 from service.errors import BadRequest, FieldError, InvalidInput, UnsupportedMediaType
-from service.executions.actions import Start
+from service.executions.judging import Start
 from service.files.limits import FileLimits
 from service.files.multipart import Form, read_form
 from service.provided import Settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from service.database import Connection, Row
-from service.executions.schedule import Schedule
+from service.executions.timing import Timing
 from service.files.store import NewFile
 from service.queue import TICKET
 
@@ -129,7 +129,7 @@ class NewExecution:
     limits: str = "{}"
     external_id: str | None = None
     metadata: str = "{}"
-    schedule: Schedule = field(default_factory=Schedule)
+    timing: Timing = field(default_factory=Timing)
     rerun_of: int | None = None
     webhook_url: str | None = None
     files: Sequence[NewFile] = ()
@@ -163,9 +163,9 @@ def accepting(new: NewExecution, *, is_admitted: bool = False) -> dict[str, obje
         "limits": new.limits,
         "external_id": new.external_id,
         "metadata": new.metadata,
-        "deadline": new.schedule.deadline,
-        "start_after": new.schedule.start_after,
-        "priority": new.schedule.priority,
+        "deadline": new.timing.deadline,
+        "start_after": new.timing.start_after,
+        "priority": new.timing.priority,
         "rerun_of": new.rerun_of,
         "webhook_url": new.webhook_url,
         "blob_ids": [file.blob_id for file in new.files],

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from service.errors import InvalidInput
-from service.executions.schedule import Schedule, read_schedule
+from service.executions.timing import Timing, read_timing
 from tests.http import Client, row_counts
 from tests.service.conftest import Shop, World
 from tests.service.executions.test_start import ASKED, starts
@@ -27,7 +27,7 @@ WHEN = {"deadline": iso(FUTURE + timedelta(hours=1)), "start_after": iso(FUTURE)
 
 
 @pytest.mark.parametrize("form", [False, True])
-def test_start_with_a_schedule_when_accepted_then_shows_it_and_waits_without_a_ticket(
+def test_start_with_times_when_accepted_then_shows_it_and_waits_without_a_ticket(
     client: Client, world: World, connection: psycopg.Connection, form: bool
 ) -> None:
     if form:
@@ -55,7 +55,7 @@ def test_start_when_start_after_has_passed_then_ready_at_once(
     assert connection.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (1,)
 
 
-def test_start_without_a_schedule_then_shows_none(client: Client, world: World) -> None:
+def test_start_without_times_then_shows_none(client: Client, world: World) -> None:
     started = client.post(starts(world.one), json={**ASKED, "deadline": None, "start_after": None, "priority": None})
     assert {name: started.json()[name] for name in WHEN} == {"deadline": None, "start_after": None, "priority": 0}
 
@@ -77,9 +77,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_start_when_the_schedule_is_wrong_then_400_names_each_field_and_nothing_is_written(
-    shop: Shop, name: str
-) -> None:
+def test_start_when_the_timing_is_wrong_then_400_names_each_field_and_nothing_is_written(shop: Shop, name: str) -> None:
     given, fields = REFUSED[name]
     before = row_counts(shop.connection)
     refused = shop.client.post(starts(shop.world.one), json={**ASKED, **given})
@@ -94,20 +92,20 @@ def test_start_by_form_when_the_priority_is_no_number_then_400_names_it(shop: Sh
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "priority")
 
 
-def test_start_when_input_and_schedule_are_wrong_then_both_are_named(shop: Shop) -> None:
+def test_start_when_input_and_timing_are_wrong_then_both_are_named(shop: Shop) -> None:
     refused = shop.client.post(starts(shop.world.one), json={**ASKED, "input": {}, "limits": 1, "priority": 99})
     assert [error["field"] for error in refused.json()["errors"]] == ["input.text", "limits", "priority"]
 
 
-def test_schedule_when_times_have_offsets_then_they_are_moments() -> None:
+def test_timing_when_times_have_offsets_then_they_are_moments() -> None:
     given = {"deadline": "2026-01-02T02:00:00.5+02:00", "start_after": "2026-01-01 23:00:00-00:30"}
     deadline = datetime(2026, 1, 2, microsecond=500_000, tzinfo=UTC)
     start_after = datetime(2026, 1, 1, 23, 30, tzinfo=UTC)
-    assert read_schedule(given, now=NOW) == Schedule(deadline=deadline, start_after=start_after)
+    assert read_timing(given, now=NOW) == Timing(deadline=deadline, start_after=start_after)
 
 
-def test_schedule_when_the_furthest_moment_is_named_then_taken_and_one_beyond_refused() -> None:
+def test_timing_when_the_furthest_moment_is_named_then_taken_and_one_beyond_refused() -> None:
     last = NOW + timedelta(days=366)
-    assert read_schedule({"deadline": iso(last)}, now=NOW).deadline == last
+    assert read_timing({"deadline": iso(last)}, now=NOW).deadline == last
     with pytest.raises(InvalidInput, match="within 366 days"):
-        read_schedule({"deadline": iso(last + timedelta(microseconds=1))}, now=NOW)
+        read_timing({"deadline": iso(last + timedelta(microseconds=1))}, now=NOW)

@@ -18,7 +18,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\
 _NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """What a start says of time and order. A `start_after` that has passed means at once.
 
     `priority` is from -10 to 10, higher first, among the executions of one account.
@@ -29,8 +29,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
 
 
-def read_schedule(given: Mapping[str, object], *, now: datetime | None = None) -> Schedule:
-    """The schedule from what was sent under its names; null is as if left out.
+def read_timing(given: Mapping[str, object], *, now: datetime | None = None) -> Timing:
+    """The timing from what was sent under its names; null is as if left out.
 
     Raises InvalidInput naming every field that is wrong. Times are judged by this process's clock and kept by the
     database's.
@@ -46,7 +46,7 @@ def read_schedule(given: Mapping[str, object], *, now: datetime | None = None) -
     priority = _priority(given.get("priority"), errors)
     if errors:
         raise InvalidInput(errors)
-    return Schedule(deadline=deadline, start_after=start_after, priority=priority)
+    return Timing(deadline=deadline, start_after=start_after, priority=priority)
 
 
 def _priority(value: object, errors: list[FieldError]) -> int:
