@@ -25,8 +25,17 @@ log = logging.getLogger(__name__)
 Connection: TypeAlias = AsyncConnection[DictRow]
 Row: TypeAlias = dict[str, Any]
 
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+OUTAGES = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+)
 """What psycopg raises when the database is away, going down, or a connection broke. Nothing else is an outage."""
+
+# Nobody waits inside a transaction. A process that is stopped in one, or whose host is gone, would keep its locks for
+# hours: of an execution, and then no sweep of any worker gets past it. So the server ends such a transaction.
+IDLE = "SELECT set_config('idle_in_transaction_session_timeout', '10s', %s)"
 
 RECONNECT_SECONDS = 2.0  # the pool's own delay between attempts doubles without a cap below this bound
 CHECK_SECONDS = 2.0
@@ -100,6 +109,8 @@ class Database:
     async def transaction(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
         """A connection in one transaction, committed at the end of the block, before anything is answered."""
         async with self.connection(answer_seconds=answer_seconds) as connection, connection.transaction():
+            if connection.prepare_threshold is None:  # a pooler's: it was set for no session
+                await connection.execute(IDLE, (True,))
             yield connection
 
     def _forget_broken_connections(self) -> None:
@@ -115,12 +126,16 @@ class Database:
 
 
 async def configure(connection: AsyncConnection[Any]) -> None:
-    """Make a new connection one of ours: in autocommit, and preparing nothing where a pooler answers."""
+    """Make a new connection one of ours: in autocommit, idle in no transaction for long; and nothing prepared, nor set,
+    where a pooler answers."""
     await connection.set_autocommit(True)
-    if connection.prepare_threshold is not None:
-        async with _patience(connection, CHECK_SECONDS):
-            if await is_pooled_async(connection):
-                connection.prepare_threshold = None
+    if connection.prepare_threshold is None:
+        return
+    async with _patience(connection, CHECK_SECONDS):
+        if await is_pooled_async(connection):
+            connection.prepare_threshold = None
+        else:
+            await connection.execute(IDLE, (False,))
 
 
 def direct_conninfo(url: str, application_name: str) -> str:

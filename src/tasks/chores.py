@@ -30,8 +30,6 @@ BLOBS_SECONDS = 60.0
 FORGET_SECONDS = 5.0
 PERIODS_SECONDS = 60.0
 FORGOTTEN_AT_ONCE = 1000
-# Locks of a worker that is stopped within its transaction must not outlast this.
-BOUND_TRANSACTION = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true)"
 FAILURES = (Unavailable, psycopg.Error)  # none of these loops may end
 
 
@@ -116,7 +114,6 @@ async def sweep_blobs(lifetime: Lifetime, *, every_seconds: float = BLOBS_SECOND
         await asyncio.sleep(every_seconds)
         try:
             async with lifetime.database.transaction() as connection:
-                await connection.execute(BOUND_TRANSACTION)
                 deleted, after_id = await files.sweep_unreferenced(connection, after_id=after_id)
         except FAILURES as error:
             _note(error)

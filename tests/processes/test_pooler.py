@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pwd
@@ -20,6 +21,7 @@ import pytest
 
 from service.commands import psql
 from service.commands.examinations import examine
+from service.database import Database
 from service.errors import SetupError
 from service.migrate import upgrade
 from service.revisions import head_revision
@@ -151,6 +153,26 @@ def start_over_rest(client: http.Client, agent_id: int) -> int:
 def read(client: http.Client, execution_id: int) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/api/agentic-executions/{execution_id}/").json()
     return found
+
+
+def test_transaction_through_a_transaction_pooler_may_not_idle_and_leaves_no_bound_in_its_connections(
+    pooler_url: str,
+) -> None:
+    bound = "SELECT current_setting('idle_in_transaction_session_timeout') AS bound"
+
+    async def bounds() -> tuple[object, object]:
+        database = Database(Settings.read({"DATABASE_URL": pooler_url}), application_name="test")
+        await database.open()
+        try:
+            async with database.transaction() as connection:
+                within = await (await connection.execute(bound)).fetchone()
+            async with database.connection() as connection:
+                after = await (await connection.execute(bound)).fetchone()
+        finally:
+            await database.close()
+        return within, after
+
+    assert asyncio.run(bounds()) == ({"bound": "10s"}, {"bound": "0"})
 
 
 @pytest.fixture

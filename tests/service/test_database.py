@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.database import Connection, Database
+from service.database import IDLE, Connection, Database
 from service.errors import Unavailable
 from service.settings import Settings
 from tests.postgres import frozen
@@ -100,3 +100,31 @@ def test_write_where_the_server_says_nothing_any_more_is_unavailable_and_others_
             await database.close()
 
     asyncio.run(outlive())
+
+
+def test_transaction_of_a_process_that_is_stopped_within_it_is_ended_by_the_server_and_lets_its_locks_go(
+    database_url: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.database.IDLE", IDLE.replace("10s", "100ms"))
+    connection.execute("INSERT INTO data_sets (name) VALUES ('one')")
+    connection.execute("SET lock_timeout = '10s'")
+
+    async def write_and_stop(database: Database) -> None:
+        async with database.transaction() as stopped:
+            await stopped.execute("UPDATE data_sets SET name = 'two'")
+            connection.execute("UPDATE data_sets SET name = 'three'")  # meanwhile this process does nothing
+            await stopped.execute("SELECT 1")
+
+    async def go_on() -> None:
+        database = Database(Settings.read({"DATABASE_URL": database_url}), application_name="test")
+        await database.open()
+        try:
+            with pytest.raises(Unavailable):
+                await write_and_stop(database)
+            await write_before_long(database)
+        finally:
+            await database.close()
+
+    asyncio.run(go_on())
+    names = connection.execute("SELECT name FROM data_sets ORDER BY id").fetchall()
+    assert names == [("three",), ("one",)]

@@ -17,10 +17,7 @@ GONE = msgspec.json.encode(
 CLOSING_MINUTES = 10
 """How long after midnight a day is closed: no outcome takes so long to commit."""
 
-# One process at a time; one that is stopped in its transaction is ended by the server.
-LOCK = """
-SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_try_advisory_xact_lock(7006) AS is_locked
-"""
+LOCK = "SELECT pg_try_advisory_xact_lock(7006) AS is_locked"
 
 SUMMED = (
     *("executions", "cycles", "input_tokens", "cached_tokens", "output_tokens", "cost", "unpriced", "calls"),

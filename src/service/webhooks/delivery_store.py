@@ -19,11 +19,8 @@ SELECT c.position < n.last_position
   FROM webhook_cursor c, event_counter n
 """
 
-# One worker at a time, to its commit: then deliveries of an endpoint have ids in the order of positions. The server
-# ends the transaction of one that is stopped within it.
-LOCK = """
-SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_try_advisory_xact_lock(7010) AS is_locked
-"""
+# One worker at a time, to its commit: then deliveries of an endpoint have ids in the order of positions.
+LOCK = "SELECT pg_try_advisory_xact_lock(7010) AS is_locked"
 
 # Webhooks are locked so that one that is switched off meanwhile is off when its pending deliveries are dropped.
 FAN_OUT = """
