@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -179,7 +180,9 @@ class Hub:
     def watch(self, source: Source, of: int, *, head: int) -> Iterator[Watch]:
         """Watch one execution's or account's events after `head`, up to which the caller found them itself."""
         if not self._tasks and not self._is_over:
-            self._tasks = [asyncio.ensure_future(loop) for loop in (self._follow(), self._listen())]
+            begin = asyncio.get_running_loop().create_task
+            # In a context of their own: what they log is not the first watcher's request.
+            self._tasks = [begin(loop, context=Context()) for loop in (self._follow(), self._listen())]
             for task in self._tasks:
                 task.add_done_callback(_complain)
         topic = Topic(source, of, floor=head, head=head)

@@ -15,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 
+from service.access_log import RequestIds
 from service.database import Database
 from service.events import stream as streams
 from service.events.hub import EXECUTION, Hub
@@ -204,8 +205,9 @@ def test_account_stream_has_what_committed_late_and_goes_on(
 
 
 def test_stream_outlives_the_loss_of_every_connection_to_the_database(
-    client: httpx.Client, teller: Teller, pg_server: str, database_url: str
+    client: httpx.Client, teller: Teller, pg_server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.handler.addFilter(RequestIds())
     execution_id = teller.accept()
     with streaming(client, of(execution_id)) as stream:
         assert stream.event() is not None
@@ -219,6 +221,8 @@ def test_stream_outlives_the_loss_of_every_connection_to_the_database(
         teller.tell(execution_id)
         teller.finish(execution_id)
         assert [event["kind"] for event in stream.rest()] == ["turn_started", "finished"]
+    told = [record for record in caplog.records if record.message.startswith("no notifications")]
+    assert [hasattr(record, "request_id") for record in told] == [False]  # it is no request's own trouble
 
 
 def test_silent_stream_gives_signs_of_life(database_url: str, teller: Teller, world: World) -> None:
