@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from service.errors import Unavailable
 from service.poolers import is_pooled_async
 from service.settings import Settings
+from service.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Database:
     def __init__(self, settings: Settings, *, application_name: str, answer_seconds: float | None = None) -> None:
         """`answer_seconds` bounds how long a connection may be in use at a time; None for as long as it takes."""
         self._answer_seconds = answer_seconds
+        self._turns = Turns(max(1, settings.pool_size // 2))
         self._pool = _Pool(
             settings.database_url,
             min_size=1,
@@ -85,15 +87,20 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, answer_seconds: float | None = None, party: int | None = None
+    ) -> AsyncIterator[Connection]:
         """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage.
 
-        `answer_seconds` instead of the pool's own.
+        `answer_seconds` instead of the pool's own. What may wait for locks of its account names that as its `party`:
+        so it never has more than half of the connections, and others go on.
         """
+        seconds = answer_seconds or self._answer_seconds
         try:
             async with (
+                self._turns.turn(party, seconds),
                 self._pool.connection() as connection,
-                _patience(connection, answer_seconds or self._answer_seconds),
+                _patience(connection, seconds),
             ):
                 try:
                     yield connection
@@ -106,9 +113,12 @@ class Database:
             raise Unavailable from error
 
     @asynccontextmanager
-    async def transaction(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, *, answer_seconds: float | None = None, party: int | None = None
+    ) -> AsyncIterator[Connection]:
         """A connection in one transaction, committed at the end of the block, before anything is answered."""
-        async with self.connection(answer_seconds=answer_seconds) as connection, connection.transaction():
+        opened = self.connection(answer_seconds=answer_seconds, party=party)
+        async with opened as connection, connection.transaction():
             if connection.prepare_threshold is None:  # a pooler's: it was set for no session
                 await connection.execute(IDLE, (True,))
             yield connection

@@ -80,7 +80,7 @@ async def accept(database: Database, new: store.NewExecution) -> Answer:
     was_sent = False
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
-            async with database.connection() as connection:
+            async with database.connection(party=new.account_id) as connection:
                 if was_sent and (row := await store.get_by_task_id(connection, new.account_id, new.celery_task_id)):
                     return _answer(row, new)
                 was_sent = True
@@ -146,7 +146,7 @@ async def cancel(database: Database, notifier: Notifier, principal: Principal, e
     Raises NotFound if it is absent or another account's. Safe to repeat.
     """
     account_id = None if principal.is_admin else principal.account_id
-    async with database.transaction() as connection:
+    async with database.transaction(party=principal.account_id) as connection:
         await ending.ask_to_cancel(connection, account_id, execution_id)
         row = await store.get(connection, account_id, execution_id)
     if row is None:
@@ -163,6 +163,6 @@ async def erase(database: Database, principal: Principal, execution_id: int) -> 
     row = await get(database, principal, execution_id)
     if row["finished_at"] is None:
         raise Conflict("Only an execution that has ended can be deleted; cancel it first.")
-    async with database.transaction() as connection:
+    async with database.transaction(party=principal.account_id) as connection:
         if not await retention.delete(connection, [execution_id], waits=True):
             raise NotFound  # somebody else has deleted it meanwhile

@@ -83,18 +83,19 @@ async def start(
     if asked.body.atomic:
         _refuse_any(items)
     work = partial(_accept, items=items, is_atomic=asked.body.atomic)
-    answer = await (_commit(database, work, items) if once is None else _commit_once(database, once, work))
+    commit = partial(_commit, database, principal.account_id, work, items)
+    answer = await (commit() if once is None else _commit_once(database, once, work))
     notifier.ticket_added()
     return answer
 
 
-async def _commit(database: Database, work: Work, items: Sequence[Judged]) -> Answer:
+async def _commit(database: Database, account_id: int, work: Work, items: Sequence[Judged]) -> Answer:
     """Commit without a key. A commit whose reply was lost is looked up before the work is done again."""
     news = [item for item in items if not isinstance(item, ServiceError)]
     was_sent = False
     for attempts_left in reversed(range(ATTEMPTS)):
         try:
-            async with database.transaction(answer_seconds=ANSWER_SECONDS) as connection:
+            async with database.transaction(answer_seconds=ANSWER_SECONDS, party=account_id) as connection:
                 await bound(connection)
                 if was_sent and (rows := await store.get_by_task_ids(connection, [new.celery_task_id for new in news])):
                     return _answer(items, {row["celery_task_id"]: row for row in rows})

@@ -95,7 +95,7 @@ async def carry_out(database: Database, once: Once, work: Work, *, answer_second
 
 
 async def _attempt(database: Database, once: Once, work: Work, answer_seconds: float | None) -> Answer:
-    async with database.transaction(answer_seconds=answer_seconds) as connection:
+    async with database.transaction(answer_seconds=answer_seconds, party=once.account_id) as connection:
         if not await _take(connection, once):
             found = await _find(connection, once)
             if found is None:  # forgotten in this very moment

@@ -26,10 +26,12 @@ class CountingDatabase(Database):
         self.was_asked = asyncio.Event()
 
     @asynccontextmanager
-    async def connection(self, *, answer_seconds: float | None = None) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, answer_seconds: float | None = None, party: int | None = None
+    ) -> AsyncIterator[Connection]:
         self.taken += 1
         self.was_asked.set()
-        async with super().connection(answer_seconds=answer_seconds) as connection:
+        async with super().connection(answer_seconds=answer_seconds, party=party) as connection:
             yield connection
 
 
