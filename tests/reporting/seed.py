@@ -10,7 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 SECRET = "tangerine-7413"
-"""Stands in every input, answer, message and explanation that is seeded: no view may show it."""
+"""Stands in every input, answer, message, explanation and URL that is seeded: no view may show it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def execution(
     outcome = (secret if status == "finished" else None, code, code and SECRET, retryable, cycles)
     where = (place.account_id, place.agent_id, place.data_set_id, conversation)
     times = (started, picked_up, finished)
-    values = (*where, definition, status, *outcome, *times, secret, f"{SECRET} {conversation}", secret)
+    labels = (f"import-{conversation}", Jsonb({"shop": "7"}))
+    values = (*where, definition, status, *outcome, *times, secret, *labels)
     return _insert(connection, NEW_EXECUTION, *values)
 
 
@@ -154,6 +155,65 @@ def verdict(
             SECRET,
             Jsonb([issue] * issues),
         ),
+    )
+
+
+def webhook(
+    connection: psycopg.Connection,
+    place: Home,
+    url: str | None = f"https://{SECRET}:pw@hooks.example.com:8443/{SECRET}?token={SECRET}",
+) -> int:
+    """A webhook that is told of the end; None as its URL: for those that executions name."""
+    made = _insert(
+        connection,
+        """INSERT INTO webhooks (account_id, url, event_types, body, after_position)
+           VALUES (%s, %s, '{execution.finished}', 'thin', 0) RETURNING id""",
+        place.account_id,
+        url,
+    )
+    connection.execute("INSERT INTO webhook_secrets (webhook_id, sealed) VALUES (%s, %s)", (made, SECRET.encode()))
+    return made
+
+
+def delivery(
+    connection: psycopg.Connection,
+    place: Home,
+    webhook_id: int,
+    execution_id: int | None,
+    *,
+    status: str = "delivered",
+    occurred: float = 60,
+    finished: float | None = None,
+    attempts: Sequence[tuple[int | None, str | None, int | None]] = ((204, None, 80),),
+    claims: int | None = None,
+) -> int:
+    """A message; `occurred` and `finished` are seconds ago. Attempts are status code, error and milliseconds; `claims`
+    are those begun, if that is more than those whose end is known."""
+    made = _insert(
+        connection,
+        """INSERT INTO webhook_deliveries (account_id, webhook_id, execution_id, seq, type, lane, status, attempts,
+             claims, occurred_at, finished_at)
+           VALUES (%s, %s, %s, 3, 'execution.finished', 'a', %s, %s, %s, now() - make_interval(secs => %s),
+             now() - make_interval(secs => %s)) RETURNING id""",
+        *(place.account_id, webhook_id, execution_id, status, len(attempts), claims or len(attempts)),
+        *(occurred, finished),
+    )
+    for number, (code, error, milliseconds) in enumerate(attempts, 1):
+        connection.execute(
+            "INSERT INTO webhook_attempts (delivery_id, number, status_code, error, milliseconds)"
+            " VALUES (%s, %s, %s, %s, %s)",
+            (made, number, code, error, milliseconds),
+        )
+    return made
+
+
+def event(connection: psycopg.Connection, execution_id: int, seq: int, kind: str, *, ago: float = 60) -> None:
+    """An event of so many seconds ago; a worker took part in it."""
+    connection.execute(
+        """INSERT INTO events (execution_id, seq, account_id, kind, data, created_at)
+           SELECT id, %s, account_id, %s, '{"worker": 7, "epoch": 1}', now() - make_interval(secs => %s)
+             FROM executions WHERE id = %s""",
+        (seq, kind, ago, execution_id),
     )
 
 

@@ -31,6 +31,21 @@ def test_executions_without_names_join_nothing(connection: psycopg.Connection) -
     assert not [table for table in ("accounts", "agents", "data_sets", "verdicts") if f" on {table} " in read], read
 
 
+def test_cycles_and_events_of_a_day_are_found_by_primary_keys(connection: psycopg.Connection) -> None:
+    day = "JOIN reporting.executions e ON e.id = x.execution_id WHERE e.started_at > now() - interval '1 day'"
+    for view, indexes in (("cycles", ("turns_pkey", "tool_calls_pkey", "verdicts_pkey")), ("events", ("events_pkey",))):
+        read = plan(connection, f"SELECT x.* FROM reporting.{view} x {day}")
+        assert not [index for index in indexes if index not in read], read
+        assert "Seq Scan" not in read, read
+
+
+def test_deliveries_without_receiver_and_answer_read_one_table(connection: psycopg.Connection) -> None:
+    read = plan(connection, "SELECT id, status, seconds FROM reporting.deliveries")
+    assert not [
+        table for table in ("accounts", "webhooks", "executions", "webhook_attempts") if f" on {table} " in read
+    ]
+
+
 def test_cycles_of_one_execution_are_found_by_primary_keys(connection: psycopg.Connection) -> None:
     read = plan(connection, "SELECT * FROM reporting.cycles WHERE execution_id = 1")
     for index in ("turns_pkey", "tool_calls_pkey", "verdicts_pkey"):

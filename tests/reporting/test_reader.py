@@ -22,6 +22,7 @@ def names(connection: psycopg.Connection, schema: str) -> list[str]:
 
 def test_reader_reads_every_view(connection: psycopg.Connection, reader: Reader) -> None:
     views = {"executions", "cycles", "verdicts", "queue", "workers", "stuck", "daily", "limits"}
+    views |= {"deliveries", "attempts", "events"}
     assert set(names(connection, "reporting")) == views
     for view in names(connection, "reporting"):
         reader.execute(sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(view)))
@@ -29,7 +30,7 @@ def test_reader_reads_every_view(connection: psycopg.Connection, reader: Reader)
 
 def test_reader_reads_and_writes_no_table_or_sequence(connection: psycopg.Connection, reader: Reader) -> None:
     tables = names(connection, "public")
-    assert {"executions", "tokens", "turns", "blob_chunks", "procrastinate_jobs"} <= set(tables)
+    assert {"executions", "tokens", "turns", "webhook_secrets", "procrastinate_jobs"} <= set(tables)
     for table in tables:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute(sql.SQL("SELECT * FROM public.{}").format(sql.Identifier(table)))
@@ -52,9 +53,11 @@ def test_reader_writes_nothing(reader: Reader, statement: str) -> None:
         reader.execute(statement.encode())
 
 
-def test_views_show_no_input_answer_message_or_explanation(connection: psycopg.Connection, reader: Reader) -> None:
+def test_views_show_no_input_answer_message_explanation_or_secret_of_a_webhook(
+    connection: psycopg.Connection, reader: Reader
+) -> None:
     place = seed.home(connection, "north")
-    worker = seed.worker(connection, lease_left=-60)
+    worker, webhook = seed.worker(connection, lease_left=-60), seed.webhook(connection, place)
     connection.execute("INSERT INTO limits (scope, scope_id, share) VALUES ('account', %s, 2)", (place.account_id,))
     for status, code in (("finished", None), ("failed", "unknown"), ("in_progress", None)):
         finished = None if status == "in_progress" else 10
@@ -65,6 +68,8 @@ def test_views_show_no_input_answer_message_or_explanation(connection: psycopg.C
         seed.tool_call(connection, made, 1, 1, succeeded=True)
         seed.verdict(connection, made, 1, 1, "length", "retry", issues=1)
         seed.waiting_row(connection, place, made, phase="running", worker_id=worker)
+        seed.event(connection, made, 1, "started")
+        seed.delivery(connection, place, webhook, made)
     for view in names(connection, "reporting"):
         statement = sql.SQL("SELECT row_to_json(v)::text AS shown FROM reporting.{} v").format(sql.Identifier(view))
         shown = [row["shown"] for row in reader.execute(statement)]

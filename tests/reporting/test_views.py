@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.rows import DictRow
 
 from tests.reporting import seed
@@ -71,6 +72,46 @@ def test_executions_of_one_failed_unstarted_waited_until_its_end(
     row = one(reader, "executions", id=made)
     assert (row["waiting_seconds"], row["running_seconds"]) == (Decimal("60.000"), None)
     assert (row["failure_code"], row["retryable"]) == ("definition_unavailable", True)
+
+
+@pytest.mark.parametrize(
+    ("times", "after", "waited"),
+    [
+        ({"picked_up": 20}, 60, 10),
+        ({"picked_up": 20}, -10, 70),
+        ({"finished": 20, "status": "failed", "code": "cancelled"}, 60, 10),
+        ({"finished": 50, "status": "failed", "code": "cancelled"}, 60, 0),
+        ({}, 120, 0),
+    ],
+    ids=["taken", "time-had-passed", "ended-untaken", "ended-before-it-could-run", "cannot-run-yet"],
+)
+def test_executions_wait_from_when_they_could_first_run(
+    connection: psycopg.Connection, reader: Reader, times: dict[str, Any], after: int, waited: int
+) -> None:
+    made = seed.execution(connection, seed.home(connection, "north"), started=90, **times)
+    later = "UPDATE executions SET start_after = started_at + make_interval(secs => %s) WHERE id = %s"
+    connection.execute(later, (after, made))
+    assert one(reader, "executions", id=made)["waiting_seconds"] == waited
+
+
+def test_executions_tell_what_was_asked_for_and_what_labels_them(
+    connection: psycopg.Connection, reader: Reader
+) -> None:
+    place = seed.home(connection, "north")
+    plain = seed.execution(connection, place)
+    asked = seed.execution(connection, place)
+    connection.execute("UPDATE executions SET external_id = NULL, metadata = '{}' WHERE id = %s", (plain,))
+    connection.execute(
+        "UPDATE executions SET priority = -3, rerun_of = %s, external_id = 'import-31', start_after = started_at,"
+        " deadline = started_at, cancel_requested_at = started_at WHERE id = %s",
+        (plain, asked),
+    )
+    names = ("priority", "rerun_of", "external_id", "metadata", "start_after", "deadline", "cancel_requested_at")
+    row = one(reader, "executions", id=asked)
+    at = row["started_at"]
+    assert [row[name] for name in names] == [-3, plain, "import-31", {"shop": "7"}, at, at, at]
+    row = one(reader, "executions", id=plain)
+    assert [row[name] for name in names] == [0, None, None, {}, None, None, None]
 
 
 def test_cycles_sums_turns_tool_calls_and_tokens_and_names_who_asked_again(

@@ -31,7 +31,8 @@ SELECT (e.finished_at AT TIME ZONE 'UTC')::date, e.account_id, e.data_set_id, e.
        coalesce(sum(e.output_tokens), 0), coalesce(sum(e.cost), 0),
        count(*) FILTER (WHERE e.calls > 0 AND e.cost IS NULL),
        coalesce(sum(e.calls), 0), coalesce(sum(e.model_seconds), 0),
-       round(sum(extract(epoch FROM coalesce(e.picked_up_at, e.finished_at) - e.started_at)), 3),
+       round(sum(extract(epoch FROM greatest(
+         coalesce(e.picked_up_at, e.finished_at) - greatest(e.started_at, e.start_after), interval '0'))), 3),
        round(coalesce(sum(extract(epoch FROM e.finished_at - e.picked_up_at)), 0), 3)
   FROM executions e
 """

@@ -134,6 +134,21 @@ def test_totals_when_days_are_closed_then_the_report_is_what_it_was(
     assert totals(connection, "daily_totals") == closed
 
 
+def test_totals_when_a_start_was_put_off_then_its_wait_begins_there(
+    world: World, connection: psycopg.Connection, database_url: str
+) -> None:
+    late, cancelled, _ = ended(connection, world, 3, 3, 3)
+    connection.execute("UPDATE executions SET start_after = picked_up_at - interval '1 s' WHERE id = %s", (late,))
+    connection.execute(
+        "UPDATE executions SET start_after = finished_at + interval '1 h', picked_up_at = NULL WHERE id = %s",
+        (cancelled,),
+    )
+    before = totals(connection, "reporting.daily")
+    retain(database_url)
+    assert totals(connection, "daily_totals") == before
+    assert [row[7] for row in before] == [4]
+
+
 def test_totals_when_an_execution_of_an_open_day_is_deleted_then_it_is_counted_once(
     client: Client, world: World, connection: psycopg.Connection, database_url: str
 ) -> None:
