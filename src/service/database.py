@@ -35,8 +35,12 @@ OUTAGES = (
 """What psycopg raises when the database is away, going down, or a connection broke. Nothing else is an outage."""
 
 # Nobody waits inside a transaction. A process that is stopped in one, or whose host is gone, would keep its locks for
-# hours: of an execution, and then no sweep of any worker gets past it. So the server ends such a transaction.
-IDLE = "SELECT set_config('idle_in_transaction_session_timeout', '10s', %s)"
+# hours: of an execution, and then no sweep of any worker gets past it. So the server ends such a transaction; and a
+# statement that waits for somebody's lock, which otherwise waits on when its process has given up or died.
+BOUNDS = """
+SELECT set_config('idle_in_transaction_session_timeout', '10s', %(is_local)s),
+       set_config('lock_timeout', '10s', %(is_local)s)
+"""
 
 RECONNECT_SECONDS = 2.0  # the pool's own delay between attempts doubles without a cap below this bound
 CHECK_SECONDS = 2.0
@@ -92,8 +96,8 @@ class Database:
     ) -> AsyncIterator[Connection]:
         """A connection in autocommit: each statement is a transaction of its own. Raises Unavailable in an outage.
 
-        `answer_seconds` instead of the pool's own. What may wait for locks of its account names that as its `party`:
-        so it never has more than half of the connections, and others go on.
+        `answer_seconds` instead of the pool's own. What may wait for locks of its account, or data set, names that as
+        its `party`: so that never has more than half of the connections, and others go on.
         """
         seconds = answer_seconds or self._answer_seconds
         try:
@@ -120,7 +124,7 @@ class Database:
         opened = self.connection(answer_seconds=answer_seconds, party=party)
         async with opened as connection, connection.transaction():
             if connection.prepare_threshold is None:  # a pooler's: it was set for no session
-                await connection.execute(IDLE, (True,))
+                await connection.execute(BOUNDS, {"is_local": True})
             yield connection
 
     def _forget_broken_connections(self) -> None:
@@ -136,8 +140,8 @@ class Database:
 
 
 async def configure(connection: AsyncConnection[Any]) -> None:
-    """Make a new connection one of ours: in autocommit, idle in no transaction for long; and nothing prepared, nor set,
-    where a pooler answers."""
+    """Make a new connection one of ours: in autocommit, and bound in what it may hold and wait for. Where a pooler
+    answers, nothing is prepared, nor set."""
     await connection.set_autocommit(True)
     if connection.prepare_threshold is None:
         return
@@ -145,7 +149,7 @@ async def configure(connection: AsyncConnection[Any]) -> None:
         if await is_pooled_async(connection):
             connection.prepare_threshold = None
         else:
-            await connection.execute(IDLE, (False,))
+            await connection.execute(BOUNDS, {"is_local": False})
 
 
 def direct_conninfo(url: str, application_name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from service.errors import Unavailable
 
-BUSY = "Too many requests of the account are being written at once; try again shortly."
+BUSY = "Too much is being written for the account at once; try again shortly."
 
 
 @dataclass
@@ -19,7 +19,7 @@ class _Queue:
 
 
 class Turns:
-    """Each party, an account, may have `most` turns at a time; whatever more it asks for waits in order."""
+    """Each party, an account or a data set, may have `most` turns at a time; what more it asks for waits in order."""
 
     def __init__(self, most: int) -> None:
         self._most = most

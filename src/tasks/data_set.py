@@ -56,7 +56,7 @@ class CatalogueDataSet:
 
         Raises LostClaim where the execution is somebody else's by now: a worker that lost it changes nothing.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(party=self.id) as connection:
             if not await runtime.hold(connection, self._claim):
                 raise LostClaim
             rows = await store.upsert_products(connection, self.id, _merged(changes))

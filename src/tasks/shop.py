@@ -115,7 +115,7 @@ class DataSetShop:
         self, write: Callable[[Connection], Awaitable[None]], found: Sequence[str], values: dict[str, Any]
     ) -> Row:
         """Write unless it is there already, and return what is there now."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(party=self._data_set_id) as connection:
             if not await runtime.hold(connection, self._claim):
                 raise LostClaim
             for statement in found[:2]:

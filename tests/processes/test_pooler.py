@@ -155,24 +155,26 @@ def read(client: http.Client, execution_id: int) -> dict[str, Any]:
     return found
 
 
-def test_transaction_through_a_transaction_pooler_may_not_idle_and_leaves_no_bound_in_its_connections(
+def test_transaction_through_a_transaction_pooler_has_bounds_and_leaves_none_in_its_connections(
     pooler_url: str,
 ) -> None:
-    bound = "SELECT current_setting('idle_in_transaction_session_timeout') AS bound"
+    bounds = (
+        "SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('lock_timeout') AS lock"
+    )
 
-    async def bounds() -> tuple[object, object]:
+    async def found() -> tuple[object, object]:
         database = Database(Settings.read({"DATABASE_URL": pooler_url}), application_name="test")
         await database.open()
         try:
             async with database.transaction() as connection:
-                within = await (await connection.execute(bound)).fetchone()
+                within = await (await connection.execute(bounds)).fetchone()
             async with database.connection() as connection:
-                after = await (await connection.execute(bound)).fetchone()
+                after = await (await connection.execute(bounds)).fetchone()
         finally:
             await database.close()
         return within, after
 
-    assert asyncio.run(bounds()) == ({"bound": "10s"}, {"bound": "0"})
+    assert asyncio.run(found()) == ({"idle": "10s", "lock": "10s"}, {"idle": "0", "lock": "0"})
 
 
 @pytest.fixture

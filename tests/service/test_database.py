@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.database import IDLE, Connection, Database
+from service.database import BOUNDS, Connection, Database
 from service.errors import Unavailable
 from service.settings import Settings
 from tests.postgres import frozen
@@ -105,7 +105,7 @@ def test_write_where_the_server_says_nothing_any_more_is_unavailable_and_others_
 def test_transaction_of_a_process_that_is_stopped_within_it_is_ended_by_the_server_and_lets_its_locks_go(
     database_url: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.database.IDLE", IDLE.replace("10s", "100ms"))
+    monkeypatch.setattr("service.database.BOUNDS", BOUNDS.replace("10s", "100ms"))
     connection.execute("INSERT INTO data_sets (name) VALUES ('one')")
     connection.execute("SET lock_timeout = '10s'")
 
@@ -128,3 +128,25 @@ def test_transaction_of_a_process_that_is_stopped_within_it_is_ended_by_the_serv
     asyncio.run(go_on())
     names = connection.execute("SELECT name FROM data_sets ORDER BY id").fetchall()
     assert names == [("three",), ("one",)]
+
+
+def test_statement_that_waits_for_a_lock_is_given_up_by_the_server_too(
+    database_url: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.database.BOUNDS", BOUNDS.replace("10s", "100ms"))
+
+    async def wait() -> None:
+        database = Database(Settings.read({"DATABASE_URL": database_url}), application_name="test")
+        await database.open()
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(Unavailable):
+                    await write(database)
+        finally:
+            await database.close()
+
+    with connection.transaction():
+        connection.execute("LOCK TABLE data_sets")
+        asyncio.run(wait())
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'test' AND state = 'active'"
+        assert connection.execute(waiting).fetchone() == (0,)

@@ -31,7 +31,7 @@ def with_a_held_turn(work: Callable[[Turns], Awaitable[None]]) -> None:
 
 def test_party_that_asks_for_more_than_it_may_have_waits_and_is_told_when_that_takes_too_long() -> None:
     async def ask(turns: Turns) -> None:
-        with pytest.raises(Unavailable, match="of the account"):
+        with pytest.raises(Unavailable, match="for the account"):
             async with turns.turn(1, 0.01):
                 raise AssertionError("it had a second turn")
 

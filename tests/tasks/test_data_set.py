@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -119,3 +120,25 @@ def test_undescribed_are_the_products_without_a_description_by_sku(app: AsApp, c
     found = using(app, catalogue, lambda data_set: data_set.undescribed())
     assert [product.sku for product in found] == ["AA-1", "ZZ-9"]
     assert len(using(app, catalogue, lambda data_set: data_set.undescribed(limit=1))) == 1
+
+
+def test_upserts_that_wait_for_a_product_leave_the_runs_of_others_a_connection(app: AsApp, catalogue: Shop) -> None:
+    claim, connection = held(catalogue), catalogue.connection
+    change = ProductChange(sku="CH-1", name="Wide chair")
+    waiting = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+
+    async def run(database: Database) -> None:
+        data_set = CatalogueDataSet(database, catalogue.data_set_id, "shop", claim)
+        with connection.transaction():
+            connection.execute("SELECT FROM products FOR UPDATE")
+            upserts = [asyncio.ensure_future(data_set.upsert([change])) for _ in range(app.settings.pool_size)]
+            async with asyncio.timeout(5):
+                while connection.execute(waiting).fetchone() != (True,):  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.02)
+                async with database.connection() as other:
+                    await other.execute("SELECT 1")
+        await asyncio.gather(*upserts)
+
+    app.pooled(run)
+    names = connection.execute("SELECT name FROM products WHERE sku = 'CH-1' ORDER BY id").fetchall()
+    assert names == [("Wide chair",), ("Not ours",)]
