@@ -17,9 +17,25 @@ def data_directory(settings: Settings) -> Path:
     return base / settings.data_root
 
 
+def require_readable_urls(settings: Settings) -> None:
+    """Raises SetupError where libpq cannot read a URL. Its own words quote the URL, password and all."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_DIRECT_URL", settings.database_direct_url)):
+        try:
+            conninfo_to_dict(url)
+        except ProgrammingError:
+            raise SetupError(
+                f"{name} is no URL that PostgreSQL's clients can read: expected postgresql://user@host:5432/database, "
+                "with special characters in its parts written as %XX."
+            ) from None
+
+
 def settings_with_database(settings: Settings | None = None) -> Settings:
     """Settings whose database_url is set. Raises SetupError where none is named and none runs here."""
     settings = settings or Settings.read()
+    require_readable_urls(settings)
     if settings.database_url:
         return settings
     from service.embedded import attach

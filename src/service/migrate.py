@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from service.errors import SetupError
 from service.revisions import migrations_directory
 from service.settings import Settings
 
@@ -51,6 +52,12 @@ def upgrade(settings: Settings) -> None:
                 time.sleep(PAUSE_SECONDS)
         connection.execute(manners)
         _grant(connection, settings)
+
+
+def migration_failed(error: psycopg.Error) -> SetupError:
+    """What is told of a migration that PostgreSQL refused or did not answer: its first line, and where to look."""
+    reason = str(error).strip().splitlines()[0]
+    return SetupError(f"Migration failed: {reason}. `agentic doctor` says what the role lacks.")
 
 
 def _run_revisions(engine: Engine) -> None:

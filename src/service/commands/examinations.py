@@ -45,7 +45,8 @@ def examine() -> list[Finding]:
     try:
         settings = settings_with_database()
     except SetupError as error:
-        return [Finding("database", "bad", error.detail, ("agentic up",)), _definitions(), *_models(settings)]
+        mends = ("agentic up",) if is_embedded else ()
+        return [Finding("database", "bad", error.detail, mends), _definitions(), *_models(settings)]
     findings = [_reach("DATABASE_URL", settings.database_url)]
     if settings.has_direct_url:
         findings.append(_reach("DATABASE_DIRECT_URL", settings.direct_url))

@@ -14,13 +14,11 @@ def command() -> None:
 
     import psycopg
 
-    from service.errors import SetupError
-    from service.migrate import upgrade
+    from service.migrate import migration_failed, upgrade
     from service.revisions import head_revision
 
     try:
         upgrade(settings)
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SetupError(f"Migration failed: {reason}. `agentic doctor` says what the role lacks.") from error
+        raise migration_failed(error) from error
     click.echo(f"The database is at revision {head_revision()}.")

@@ -17,9 +17,9 @@ import click
 import psycopg
 from psycopg import sql
 
-from service.attached import data_directory
+from service.attached import data_directory, require_readable_urls
 from service.errors import SetupError
-from service.migrate import upgrade
+from service.migrate import migration_failed, upgrade
 from service.revisions import head_revision
 from service.settings import Settings
 from service.supervision.access_file import secret_key_file
@@ -66,7 +66,10 @@ class Supervisor:
             _require_free_port(self._host, self._port)  # before seconds go into a database
         settings = dataclasses.replace(self._settings, database_url=self._database(stack))
         _require_free_port(self._host, self._port)
-        upgrade(settings)
+        try:
+            upgrade(settings)
+        except psycopg.Error as error:
+            raise migration_failed(error) from error
         click.echo(f"migrations  at {head_revision()}")
         for child in self._children(settings):
             stack.callback(child.stop, seconds=DRAIN_SECONDS + 5)
@@ -85,6 +88,7 @@ class Supervisor:
     def _database(self, stack: ExitStack) -> str:
         """DATABASE_URL as it is, or the embedded server, which stops after everything else."""
         if self._settings.database_url:
+            require_readable_urls(self._settings)
             click.echo("database    DATABASE_URL")
             return self._settings.database_url
         from service.embedded import AlreadyRunning, Cluster, EmbeddedError, find_binaries

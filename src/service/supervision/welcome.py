@@ -79,7 +79,7 @@ Open    {api}/docs/   and authorize with   Token {access.token}
 Paste   curl -H "Authorization: Token {access.token}" {api}/agents/{access.agent}/agentic-execution-definitions/
         {command} run {access.agent} catalog-enrichment --input '{{"skus": ["SKU-003"]}}' --file {folder / SHEET}
         {command} run {access.echo_agent} echo --input '{{"hello": "world"}}'
-        {command} psql --reporting -c 'SELECT * FROM executions ORDER BY id DESC LIMIT 5'
+        {command} psql --reporting -c 'SELECT id, status, cycles, running_seconds FROM executions ORDER BY id DESC'
         {command} doctor
 URL and token stay in {from_here(path)}; logs are {folder}/api.log and {folder}/worker.log.
 Ctrl-C stops everything; the data stays.

@@ -84,7 +84,7 @@ async def some_product_is_known(proposal: Enriched) -> Verdict:
         return Accept()
     if proposal.input.skus is None and (described_skus(proposal.files) or await proposal.data_set.undescribed(limit=1)):
         return Accept()
-    named = f" {', '.join(skus[:10])}" if skus else ""
+    named = f": {', '.join(skus[:10])}" if skus else ""
     return Reject(
         f"Neither the attached files nor the catalogue know the products asked for{named}.", "no_product_data"
     )
