@@ -100,9 +100,12 @@ class Report:
 
 
 def check(package: str | None = None) -> Report:
-    """Load and check the definitions of all installed packages, or of one; a package without any is a problem."""
+    """Load and check the definitions of all installed packages, or of one; a package without any is a problem.
+
+    What one package offers must not be offered by another either: both processes would refuse to start.
+    """
     found = sources(package)
-    problems = duplicates(found)
+    problems = duplicates(found, among=sources() if package else found)
     if not found:
         named = f"package {package!r}" if package else "any installed package"
         problems.append(f"no entry points in the group agentic.definitions of {named}")

@@ -96,16 +96,17 @@ def package_of(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else "unknown"
 
 
-def duplicates(found: Sequence[Source]) -> list[str]:
-    """A sentence for each key and version that is registered more than once, naming the packages."""
+def duplicates(found: Sequence[Source], *, among: Sequence[Source] | None = None) -> list[str]:
+    """A sentence for each key and version of `found` that is registered more than once `among` these (itself)."""
+    wanted = {definition.reference for source in found for definition in source.definitions}
     owners: dict[str, list[str]] = {}
-    for source in found:
+    for source in found if among is None else among:
         for definition in source.definitions:
             owners.setdefault(definition.reference, []).append(source.label)
     return [
         f"{reference} is registered {len(labels)} times: {'; '.join(labels)}"
         for reference, labels in owners.items()
-        if len(labels) > 1
+        if len(labels) > 1 and reference in wanted
     ]
 
 

@@ -159,9 +159,10 @@ def test_check_when_the_current_folder_has_modules_of_known_names_then_they_do_n
     assert check().is_ok
 
 
-def test_check_when_two_packages_offer_the_same_then_not_ok(install: Install) -> None:
+@pytest.mark.parametrize("package", [None, "one-package"])
+def test_check_when_two_packages_offer_the_same_then_not_ok(install: Install, package: str | None) -> None:
     install(one=DEFINITION.format(key="same"), two=DEFINITION.format(key="same"))
-    report = check()
+    report = check(package)
     assert not report.is_ok
     assert "same@1 is registered 2 times" in report.as_text()
 
