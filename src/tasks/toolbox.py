@@ -20,7 +20,7 @@ from service.errors import Unavailable
 from tasks.decoding import NotJson, read_json
 from tasks.journal import LostClaim
 from tasks.llm.protocol import ToolOffer, ToolRequest
-from tasks.storable import clean
+from tasks.storable import clean, clean_text
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,8 @@ def _encoded(returned: object) -> str:
 
 
 def _failed(reason: str) -> Called:
-    shown = reason if len(reason) <= 2000 else f"{reason[:1999]}…"
+    shown = clean_text(reason)
+    shown = shown if len(shown) <= 2000 else f"{shown[:1999]}…"
     return Called(json.dumps({"error": shown}), succeeded=False)
 
 

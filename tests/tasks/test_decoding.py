@@ -67,3 +67,8 @@ def test_find_json_when_the_text_is_json_of_another_kind_then_that_is_the_value(
 def test_read_json_when_a_key_comes_twice_then_the_message_names_it() -> None:
     with pytest.raises(NotJson, match="the key 'a' twice"):
         read_json('{"b": {"a": 1, "a": 2}}')
+
+
+def test_find_json_when_a_text_is_made_to_be_slow_then_it_is_refused_all_the_same() -> None:
+    with pytest.raises(NotJson):
+        find_json("```" + "\n" * 300_000 + "x", "{")

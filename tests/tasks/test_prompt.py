@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 import pytest
 
 from agentic import Example, Issue, Offer, Rung, Step, Strategy, ToolCall
+from service.definitions.context import as_data
 from service.definitions.strategy import RUNGS
 from tasks import prompt
 from tasks.llm.protocol import Profile, Request
@@ -173,3 +175,13 @@ def test_request_when_the_definition_decides_the_offer_then_the_model_gets_that(
     assert (second.tools, second.answer_schema) == ((), {"const": {"ape": 3}})
     assert [issue.path for issue in steps[2].issues] == ["/ape"]
     assert [step.cycle for step in steps] == [1, 1, 2, 2]
+
+
+def test_as_data_when_a_text_is_made_to_be_slow_then_it_is_fenced_all_the_same() -> None:
+    text = "<" + " " * 300_000
+    assert as_data("a.txt", text) == f'<data name="a.txt">\n{text}\n</data>'
+
+
+@pytest.mark.parametrize("closing", ["</data>", "< / DATA >", "<\n/\tdata\n>", '<data name="x">', "</data x>"])
+def test_as_data_when_the_text_holds_the_fences_own_marks_then_none_of_them_is_left(closing: str) -> None:
+    assert len(re.findall(r"<\s*/?\s*data", as_data("a.txt", f"x {closing} y"), re.IGNORECASE)) == 2

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from agentic import RunContext, Tool, ToolContext, tool
+from agentic import RunContext, Tool, ToolContext, ToolFailed, tool
 from service.errors import Unavailable
 from tasks.journal import LostClaim
 from tasks.llm.protocol import ToolRequest
@@ -87,6 +87,12 @@ async def returns_surrogate(context: ToolContext) -> str:
 
 
 @tool
+async def fails_with_surrogate(context: ToolContext) -> str:
+    """Fails in words that UTF-8 cannot carry."""
+    raise ToolFailed("a\udc80\0")
+
+
+@tool
 async def speaks_at_length(context: ToolContext, structured: bool = False) -> object:
     """More than fits."""
     return ["é"] * 2000 if structured else "é" * 2000
@@ -114,6 +120,10 @@ def test_call_when_the_result_is_no_json_then_failed() -> None:
 
 def test_call_when_the_result_holds_a_lone_surrogate_then_it_is_replaced() -> None:
     assert call("returns_surrogate", "", returns_surrogate) == Called('"a?"', succeeded=True)
+
+
+def test_call_when_the_failure_holds_a_lone_surrogate_then_it_is_replaced() -> None:
+    assert error_of(call("fails_with_surrogate", "", fails_with_surrogate)) == "a?\N{REPLACEMENT CHARACTER}"
 
 
 @pytest.mark.parametrize("structured", ["true", "false"])

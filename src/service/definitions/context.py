@@ -152,5 +152,5 @@ def as_data(name: str, text: str) -> str:
     """Text from outside as a block that the prompt declares to be data: for files and the like in instructions."""
     label = name.replace('"', "'").replace("<", "(").replace(">", ")").replace("\n", " ")
     # A closing tag in the text would end the block early, and what follows would read as instructions.
-    defused = re.sub(r"<(?=\s*/?\s*data\b)", "(", text, flags=re.IGNORECASE)
+    defused = re.sub(r"<(?=\s*(?:/\s*)?data\b)", "(", text, flags=re.IGNORECASE)
     return f'<data name="{label}">\n{defused}\n</data>'

@@ -27,7 +27,7 @@ FAULTS = (
     AnswerTooLarge,
     HTTPError,
     StreamError,
-    RecursionError,
+    RuntimeError,
     # What the SDKs and the translation raise over a body that is JSON, and not what was to be expected.
     AttributeError,
     LookupError,

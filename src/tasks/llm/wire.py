@@ -6,6 +6,7 @@ Imported only by the adapters, which are imported when a model is first named: t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -27,10 +28,15 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from service.definitions.context import FileReference
+from tasks.decoding import NotJson, read_json
 from tasks.llm.attachments import is_seen
 from tasks.llm.protocol import Answer, Message, ModelError, Profile, ReadFile, Request, ToolOffer, ToolRequest, Usage
 
 WRAPPED = "value"
+NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+LONGEST_NAME = 64
+MOST_TOKENS = 10**9
+"""Figures beyond it, and below zero, are none: one call has at most some millions."""
 FINISH_REASONS: dict[str | None, Any] = {"tool_call": "tool_calls", "content_filter": "refusal", "length": "length"}
 SCHEMA_TOLD = "When you answer, answer with one JSON value of this JSON Schema and nothing else:\n"
 
@@ -112,12 +118,16 @@ def cut_answer(response: ModelResponse, request: Request, name: str, *, heard: i
 
 
 def usage_of(response: ModelResponse) -> Usage:
-    """The provider's figures."""
+    """The provider's figures; none where one of them cannot be, so that they are estimated."""
     usage = response.usage
+    figures = (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.output_tokens)
+    if not all(0 <= figure <= MOST_TOKENS for figure in figures):
+        return Usage()
+    cached = min(usage.cache_read_tokens, usage.input_tokens)
     return Usage(
         input_tokens=usage.input_tokens,
-        cached_tokens=usage.cache_read_tokens,
-        written_tokens=usage.cache_write_tokens,
+        cached_tokens=cached,
+        written_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
         output_tokens=usage.output_tokens,
     )
 
@@ -127,7 +137,8 @@ async def _part(message: Message, profile: Profile, read_file: ReadFile | None) 
         case "system":
             return SystemPromptPart(content=message.text)
         case "tool":
-            return ToolReturnPart(tool_name=message.tool_name, content=message.text, tool_call_id=message.call_id)
+            name = _name(message.tool_name)
+            return ToolReturnPart(tool_name=name, content=message.text, tool_call_id=message.call_id)
         case _ if message.attachments:
             shown = [part async for part in _shown(message.attachments, profile, read_file)]
             return UserPromptPart(content=[*shown, message.text])
@@ -150,10 +161,24 @@ async def _shown(
 
 def _said(message: Message) -> ModelResponse:
     calls = [
-        ToolCallPart(tool_name=call.name, args=call.arguments, tool_call_id=call.call_id)
+        ToolCallPart(tool_name=_name(call.name), args=_arguments(call.arguments), tool_call_id=call.call_id)
         for call in message.tool_requests
     ]
     return ModelResponse(parts=[*([TextPart(content=message.text)] if message.text else []), *calls])
+
+
+def _name(name: str) -> str:
+    """The name of a tool that the model called, as providers take it back; a model may call what it likes."""
+    return NOT_IN_NAMES.sub("_", name)[:LONGEST_NAME] or "_"
+
+
+def _arguments(text: str) -> str:
+    """Arguments as they came; where they hold what is no JSON, as a text within an object, which every wire takes."""
+    try:
+        is_object = isinstance(read_json(text.strip() or "{}"), dict)
+    except NotJson:
+        is_object = False
+    return text if is_object else json.dumps({"INVALID_JSON": text})
 
 
 def _tool(offer: ToolOffer) -> ToolDefinition:
@@ -176,8 +201,8 @@ def _unwrapped(text: str, request: Request) -> str:
     if request.answer_schema is None or request.answer_schema.get("type") == "object":
         return text
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = read_json(text)
+    except NotJson:
         return text
     is_wrapped = isinstance(value, dict) and set(value) == {WRAPPED}
     return json.dumps(value[WRAPPED], ensure_ascii=False) if is_wrapped else text

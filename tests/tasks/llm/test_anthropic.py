@@ -148,3 +148,28 @@ def test_stream_when_model_calls_a_tool_then_its_arguments_are_whole() -> None:
 
     (call,) = answer.tool_requests
     assert (call.name, json.loads(call.arguments), answer.usage.output_tokens) == ("search", {"query": "1"}, 9)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_ask_when_history_has_calls_that_no_wire_takes_then_they_are_sent_as_ones_that_it_does(wire: Wire) -> None:
+    broken = ['{"query":', '{"query": NaN}', "[1]", "null", "[" * 50_000]
+    calls = [
+        ToolRequest(call_id=f"c{number}", name="functions.search it!", arguments=arguments)
+        for number, arguments in enumerate(broken)
+    ]
+    told = [Message(role="tool", text='"no"', call_id=call.call_id, tool_name=call.name) for call in calls]
+    said = Message(role="assistant", tool_requests=tuple(calls))
+    with serving(wire.said("ok")) as provider:
+        wire.ask(provider, request(messages=(*ASKED.messages, said, *told)))
+
+    sent = json.dumps(provider.bodies[0]["messages"])
+    assert sent.count("INVALID_JSON") == len(broken)
+    assert sent.count("functions_search_it_") == len(broken)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_ask_when_the_answer_is_nested_without_end_then_it_comes_as_it_is_to_be_judged(wire: Wire) -> None:
+    with serving(wire.said("[" * 100_000)) as provider:
+        answer = wire.ask(provider, request(answer_schema={"type": "array", "items": {"type": "integer"}}))
+
+    assert answer.text == "[" * 100_000

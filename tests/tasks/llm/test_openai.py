@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from tasks.llm.protocol import Answer, Message, Request, ToolOffer, ToolRequest, Usage
 from tests.tasks.llm.provider import Provider, completion, serving
 
@@ -52,6 +54,22 @@ def test_ask_when_model_answers_then_text_usage_and_model_come_back() -> None:
     assert answer == Answer(
         text="done", usage=Usage(input_tokens=20, cached_tokens=16, output_tokens=5), model="gpt-fake"
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"prompt_tokens": 10**30, "completion_tokens": 1}, Usage()),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 50}},
+            Usage(input_tokens=5, cached_tokens=5, output_tokens=1),
+        ),
+    ],
+    ids=["beyond all", "more cached than sent"],
+)
+def test_ask_when_the_figures_cannot_be_then_none_of_them_is_taken(told: dict[str, Any], usage: Usage) -> None:
+    with serving(completion({"content": "done"}, usage={**told, "total_tokens": 6})) as provider:
+        assert ask(provider).usage == usage
 
 
 def test_ask_when_model_calls_tools_then_requests_keep_the_argument_text() -> None:

@@ -23,9 +23,11 @@ def invented(product: Mapping[str, Any], page: str, url: str) -> Iterator[str]:
         yield f"the page lacks these words of the name: {', '.join(unknown)}"
     scalars = list(_scalars({key: value for key, value in product.items() if key != "sku"}))
     told = NUMBER.findall(" ".join(value for value in scalars if isinstance(value, str)))
-    wrong = sorted(number for number in told if _digits(number) not in _numbers(f"{page} {url}"))
+    numbers = _numbers(f"{page} {url}") if told else set()
+    wrong = sorted(number for number in told if _digits(number) not in numbers)
     counted = [value for value in scalars if isinstance(value, int | float) and not isinstance(value, bool)]
-    wrong += [str(value) for value in counted if Decimal(str(value)).copy_abs() not in _values(f"{page} {url}")]
+    values = _values(f"{page} {url}") if counted else set()
+    wrong += [str(value) for value in counted if Decimal(str(value)).copy_abs() not in values]
     if wrong:
         yield f"the page lacks these numbers, to the digit: {', '.join(dict.fromkeys(wrong))}"
 
