@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 
 from service.definitions.schema import Undecodable, convert
-from service.errors import BadRequest, FieldError, InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from service.errors import BadRequest, BodyTooLarge, FieldError, InvalidInput, UnsupportedMediaType
 
 if TYPE_CHECKING:  # the worker decodes too, and loads no web framework
     from litestar import Request
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 async def read_json(request: Request[Any, Any, Any], *, max_bytes: int | None = None) -> Any:
-    """The body as JSON values. Raises UnsupportedMediaType, PayloadTooLarge or BadRequest; what the values are is not
+    """The body as JSON values. Raises UnsupportedMediaType, BodyTooLarge or BadRequest; what the values are is not
     looked at. `max_bytes` is for routes that opt out of the application's own limit."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -27,12 +27,12 @@ async def read_json(request: Request[Any, Any, Any], *, max_bytes: int | None = 
 
 
 async def read_limited(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
-    """The bytes of a JSON body. Raises PayloadTooLarge as soon as there are more."""
+    """The bytes of a JSON body. Raises BodyTooLarge as soon as there are more."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise PayloadTooLarge(f"A JSON body may have {max_bytes:,} bytes here; files go as multipart/form-data.")
+            raise BodyTooLarge(max_bytes)
     return bytes(body)
 
 

@@ -4,7 +4,8 @@ ServiceError
 ├── BadRequest 400               ├── NotFound 404            ├── UnsupportedMediaType 415
 │   └── InvalidInput 400         ├── Conflict 409            ├── Unavailable 503
 ├── Unauthorized 401             ├── PayloadTooLarge 413     ├── KeyReused 422
-├── Forbidden 403                ├── TooManyRequests 429     └── SetupError (never over HTTP: the CLI prints it, exit 2)
+│                                │   └── BodyTooLarge        └── SetupError (never over HTTP: the CLI prints it, exit 2)
+├── Forbidden 403                ├── TooManyRequests 429
 │                                │   └── QueueFull, DailyLimit
 """
 
@@ -119,6 +120,13 @@ class PayloadTooLarge(ServiceError):
     status = 413
     code = "payload_too_large"
     title = "Payload too large"
+
+
+class BodyTooLarge(PayloadTooLarge):
+    """A JSON body has more bytes than the route reads."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"A JSON body may have {max_bytes:,} bytes here.")
 
 
 class UnsupportedMediaType(ServiceError):

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
 from service.access_log import request_id
-from service.errors import BadRequest, FieldError, InvalidInput, NotFound, ServiceError
+from service.errors import BadRequest, BodyTooLarge, FieldError, InvalidInput, NotFound, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ def answer_framework_error(request: AnyRequest, error: HTTPException) -> Respons
     """What the framework refuses: no such route, wrong method, a parameter that is out of its bounds."""
     if isinstance(error, ValidationException):
         return answer_service_error(request, _parameter_error(error))
+    if isinstance(error, RequestEntityTooLarge):
+        return answer_service_error(request, BodyTooLarge(request.route_handler.resolve_request_max_body_size() or 0))
     if error.detail == CLIENT_WENT_AWAY:
         return answer_service_error(request, BadRequest("The request ended before its body was complete."))
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:

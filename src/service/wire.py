@@ -9,11 +9,11 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.params import PathParameter
 
-from service.errors import BadRequest
+from service.errors import BadRequest, FieldError, InvalidInput
 from service.settings import Settings
 from service.times import optional_ts, ts
 
-__all__ = ["MAX_ID", "Id", "base_url", "names_tag", "optional_ts", "ts"]
+__all__ = ["MAX_ID", "Id", "base_url", "names_tag", "only_header", "optional_ts", "ts"]
 
 MAX_ID = 2**63 - 1
 """PostgreSQL's bigint: a larger id in a path is simply absent."""
@@ -38,6 +38,14 @@ def base_url(request: Request[Any, Any, State], settings: Settings) -> str:
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise BadRequest("The request's host cannot be read; check the Host and X-Forwarded-* headers")
     return f"{scheme}://{host}"
+
+
+def only_header(request: Request[Any, Any, State], name: str) -> str | None:
+    """The header's value; None without one. Raises InvalidInput for several: which of them was meant is not guessed."""
+    values = request.headers.getall(name, [])
+    if len(values) > 1:
+        raise InvalidInput([FieldError(name, "was given more than once")])
+    return values[0] if values else None
 
 
 def names_tag(if_none_match: str | None, tag: str) -> bool:

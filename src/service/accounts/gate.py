@@ -72,11 +72,13 @@ class TokenGate:
 
 
 def token_of(scope: Scope) -> str:
-    """What the request was made with. Raises Unauthorized where it names none."""
-    header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-    if header is None:
+    """What the request was made with. Raises Unauthorized where it names none, or several."""
+    headers = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not headers:
         raise Unauthorized("Authentication credentials were not provided.")
-    scheme, _, token = header.decode("latin-1").strip().partition(" ")
+    if len(headers) > 1:
+        raise Unauthorized("Send the header Authorization once.")
+    scheme, _, token = headers[0].decode("latin-1").strip().partition(" ")
     if scheme.lower() not in SCHEMES:
         raise Unauthorized("Send the header Authorization: Token <your-token>.")
     return token.strip()

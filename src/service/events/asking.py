@@ -10,7 +10,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from service.errors import FieldError, InvalidInput
-from service.wire import MAX_ID
+from service.wire import MAX_ID, only_header
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID = "Last-Event-ID"
@@ -29,16 +29,19 @@ class Asked:
     is_stream: bool
 
     def check(self, last: int) -> None:
-        """Raises InvalidInput for a cursor from the future: it was never given out, or not by this database."""
+        """Raises InvalidInput for a cursor from the future: it was never given out, or not by this database.
+
+        How far events go is not told: positions count those of every account.
+        """
         if self.after > last:
-            raise InvalidInput([FieldError(self.name, f"is {self.after}, but the last event is {last}")])
+            raise InvalidInput([FieldError(self.name, f"is {self.after}, which no event has had yet; start from 0")])
 
 
 def read_asked(request: Request[Any, Any, State]) -> Asked:
     """Raises InvalidInput naming the header and every parameter that is wrong. A header without text is none."""
     errors: list[FieldError] = []
     query = request.query_params
-    header = request.headers.get(LAST_EVENT_ID, "").strip()
+    header = (only_header(request, LAST_EVENT_ID) or "").strip()
     name, text = (LAST_EVENT_ID, header) if header else ("after", query.get("after") or "0")
     after = _integer(name, text, 0, MAX_ID, errors)
     limit = _integer("limit", query.get("limit") or str(PAGE_SIZE), 1, LARGEST_PAGE, errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 from service.accounts.gate import AccountRequest
@@ -13,12 +14,14 @@ from service.events.hub import EXECUTION, Hub
 from service.events.stream import until_gone
 
 LONGEST_SECONDS = 60
+_PREFERENCES = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""What commas separate, but for those in quotes."""
 
 
 def seconds_asked(request: AccountRequest) -> int | None:
     """How long the client would wait, at most a minute. None without the preference, or with one that says nothing:
-    by its definition that is ignored."""
-    for part in ",".join(request.headers.getall("prefer", [])).split(","):
+    by its definition that is ignored. Several headers are one list, in which the first `wait` counts."""
+    for part in _PREFERENCES.findall(",".join(request.headers.getall("prefer", []))):
         name, _, value = part.partition(";")[0].partition("=")
         text = value.strip().strip('"')
         if name.strip().lower() == "wait":

@@ -28,7 +28,7 @@ from service.idempotency.actions import HEADER, REPEATED, Answer, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Database, Hub, Notifier, Registry, Settings
 from service.webhooks.callbacks import callbacks
-from service.wire import Id
+from service.wire import Id, only_header
 
 JSON = "application/json"
 
@@ -75,7 +75,7 @@ class ExecutionsController(Controller):
     ) -> Response[models.Execution]:
         """Accepted means kept: the execution is committed before this answers. With `Prefer: wait=N` and without an
         Idempotency-Key it is shown as it is when it has ended, or after N seconds."""
-        key = read_key(request.headers.get(HEADER))
+        key = read_key(only_header(request, HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
         async with read_start(request, settings, limits, agent) as asked:
@@ -121,7 +121,7 @@ class ExecutionsController(Controller):
     ) -> Response[models.StartedBatch]:
         """Up to 1,000 starts without files in one transaction: those that are valid start, the others are told why not.
         With `atomic` all of them start, or none."""
-        key = read_key(request.headers.get(HEADER))
+        key = read_key(only_header(request, HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
         starts = [batch.read(read_item, item) for item in asked.items]
@@ -198,7 +198,7 @@ class ExecutionsController(Controller):
     ) -> Response[models.Execution]:
         """A new execution of the same agent, key and files, in the version that is offered now; the body says what is
         to be different. 409 where the agent or the key is there no more."""
-        key = read_key(request.headers.get(HEADER))
+        key = read_key(only_header(request, HEADER))
         await actions.get(database, request.user, execution_id)  # absent before anything is wrong with the body
         asked = await read_body(request, models.Rerun) if await request.body() else models.Rerun()
         return respond(

@@ -111,6 +111,17 @@ def test_cursor_that_cannot_be_or_is_of_the_future_is_400_and_named(
     assert [each["field"] for each in answer.json()["errors"]] == field
 
 
+def test_cursor_of_the_future_when_refused_then_nothing_is_told_of_how_much_others_do(
+    client: Client, world: World, connection: psycopg.Connection[Any]
+) -> None:
+    theirs = Teller(connection, world, account_id=world.stranger.id)
+    answers = []
+    for _ in range(2):
+        theirs.accept()
+        answers.append(client.get(ACCOUNT, params={"after": 1000}).content)
+    assert answers[0] == answers[1]
+
+
 def test_header_wins_over_the_query(client: Client, teller: Teller) -> None:
     execution_id = teller.accept()
     teller.tell(execution_id)

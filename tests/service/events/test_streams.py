@@ -296,7 +296,8 @@ def test_foreign_stream_is_absent_and_one_of_the_future_refused(
     assert client.get(of(theirs + 100), headers=STREAM).status_code == 404
     answer = client.get(of(teller.accept()), headers={**STREAM, "Last-Event-ID": "2"})
     assert answer.status_code == 400
-    assert answer.json()["errors"] == [{"field": "Last-Event-ID", "message": "is 2, but the last event is 1"}]
+    message = "is 2, which no event has had yet; start from 0"
+    assert answer.json()["errors"] == [{"field": "Last-Event-ID", "message": message}]
 
 
 def test_client_that_does_not_read_is_given_up_and_holds_up_nobody(

@@ -97,6 +97,18 @@ def test_rerun_when_the_agent_or_key_is_there_no_more_then_409(
     assert row_counts(connection) == before
 
 
+def test_rerun_when_the_body_is_too_large_then_413_as_a_start_is(client: Client, world: World) -> None:
+    first = start(client, world.one)
+    too_large = {"input": {"text": "x" * 1_048_576}}
+    answers = [
+        rerun(client, first["id"], too_large),
+        client.post(starts(world.one), json={**too_large, "execution_key": "summary"}),
+    ]
+    assert [answer.status_code for answer in answers] == [413, 413]
+    assert answers[0].json() == answers[1].json()
+    assert "1,048,576" in answers[0].json()["detail"]
+
+
 def test_rerun_when_foreign_then_404_whatever_the_body(client: Client, world: World) -> None:
     first = start(client, world.one)
     for body in (None, {}, {"no": "field"}):
