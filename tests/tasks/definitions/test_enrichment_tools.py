@@ -101,6 +101,25 @@ def test_section_of_when_file_is_csv_then_a_row_is_a_section() -> None:
     assert (section.name, section.labels) == ("Chair, small", {"material": "oak"})
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_section_of_when_csv_has_another_separator_then_a_row_is_a_section(separator: str) -> None:
+    text = "\r\n".join(
+        separator.join(row) for row in (["SKU", "Name, long", "Material"], ["SKU-1", "Chair", "oak, ash"])
+    )
+    section = section_of("SKU-1", [text_file(text, "p.csv")])
+
+    assert section is not None
+    assert section.labels["material"] == "oak, ash"
+
+
+def test_section_of_when_a_csv_cannot_be_read_as_one_then_its_paragraphs_are_passages() -> None:
+    hostile = text_file(f"sku,name\nSKU-1 Chair\nMaterial: oak\n\n{'x' * 140_000}", "p.csv")
+    section = section_of("SKU-1", [hostile])
+
+    assert section is not None
+    assert section.labels == {"material": "oak"}
+
+
 def test_section_of_when_sku_is_only_mentioned_then_there_is_none() -> None:
     assert section_of("SKU-1", [text_file("Goes well with SKU-1.")]) is None
 

@@ -13,6 +13,7 @@ from service.definitions.context import AttachedFile
 SKU_LIKE = re.compile(r"[A-Z][A-Z0-9]*[-_]\d[\w-]*\b")
 LABEL = re.compile(r"(?P<label>[A-Za-z][A-Za-z ]{1,24}):\s*(?P<value>\S.*)")
 FACT = re.compile(r"[-*•]\s+(?P<fact>\S.*)")
+SEPARATORS = (",", ";", "\t")
 WORD = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
 
 
@@ -47,12 +48,13 @@ def described_skus(files: Sequence[AttachedFile]) -> list[str]:
 
 
 def passages(files: Sequence[AttachedFile]) -> Iterator[str]:
-    """The files' texts in passages: between blank lines and wherever a line begins with a SKU; a CSV row is one."""
+    """The files' texts in passages: between blank lines and wherever a line begins with a SKU; a CSV row is one.
+
+    What calls itself CSV and cannot be read as such is text like any other.
+    """
     for file in files:
-        if file.filename.lower().endswith(".csv"):
-            yield from _rows(file.text)
-        else:
-            yield from _paragraphs(file.text)
+        rows = _rows(file.text) if file.filename.lower().endswith(".csv") else None
+        yield from _paragraphs(file.text) if rows is None else rows
 
 
 def best_passages(query: str, files: Sequence[AttachedFile], limit: int) -> list[str]:
@@ -81,12 +83,32 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _rows(text: str) -> Iterator[str]:
-    """Each row as a passage like those of a sheet: its SKU and name first, then a `column: value` line for the rest."""
-    for row in csv.DictReader(io.StringIO(text)):
-        cells = {str(column).strip().lower(): str(cell or "").strip() for column, cell in row.items() if column}
-        title = "  ".join(filter(None, (cells.pop("sku", ""), cells.pop("name", ""))))
-        yield "\n".join([title, *(f"{column}: {cell}" for column, cell in cells.items() if cell)])
+def _rows(text: str) -> list[str] | None:
+    """Each row as a passage like those of a sheet: its SKU and name first, then a `column: value` line for the rest.
+
+    None for what csv refuses, such as a field of more than 131,072 characters.
+    """
+    try:
+        return [_passage(row) for row in csv.DictReader(io.StringIO(text, newline=""), delimiter=_separator(text))]
+    except csv.Error:
+        return None
+
+
+def _separator(text: str) -> str:
+    """What stands between the cells: under it the first line has a column `sku`, or else the most columns."""
+    first = next(io.StringIO(text, newline=""), "")
+
+    def columns(separator: str) -> tuple[bool, int]:
+        names = [name.strip().lower() for name in next(csv.reader([first], delimiter=separator), [])]
+        return "sku" in names, len(names)
+
+    return max(SEPARATORS, key=columns)
+
+
+def _passage(row: Mapping[str | None, str | None]) -> str:
+    cells = {str(column).strip().lower(): str(cell or "").strip() for column, cell in row.items() if column}
+    title = "  ".join(filter(None, (cells.pop("sku", ""), cells.pop("name", ""))))
+    return "\n".join([title, *(f"{column}: {cell}" for column, cell in cells.items() if cell)])
 
 
 def _begins_with(sku: str, passage: str) -> bool:
