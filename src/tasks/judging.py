@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,13 +76,17 @@ def max_retries_explanation(cycle: int, best: Attempt) -> str:
     parts = [f"No answer was accepted within {cycle} cycle{'s' if cycle > 1 else ''}."]
     if best.cycle != cycle:
         parts.append(f"The best was that of cycle {best.cycle}:")
-    for said in best.spoken:
+    return tidy("\n".join([*parts, *retry_lines(best.spoken)]))
+
+
+def retry_lines(spoken: Iterable[Spoken]) -> Iterator[str]:
+    """A line for each validator that objected: the number of its issues and the first of them."""
+    for said in spoken:
         if isinstance(said.verdict, Retry):
             count = len(said.verdict.issues)
             first = said.verdict.issues[0]
             place = f"{first.path}: " if first.path else ""
-            parts.append(f"{said.validator} ({count} issue{'s' if count > 1 else ''}): {place}{first.message}")
-    return tidy("\n".join(parts))
+            yield f"{said.validator} ({count} issue{'s' if count > 1 else ''}): {place}{first.message}"
 
 
 def checked(name: str, definition: AnyDefinition, verdict: object) -> Verdict:

@@ -23,7 +23,7 @@ from tasks.conversation import Conversation
 from tasks.correcting import Corrections
 from tasks.draft import Draft
 from tasks.journal import RunRecord
-from tasks.judging import Attempt, ValidatorBroke, max_retries_explanation, tidy
+from tasks.judging import Attempt, ValidatorBroke, max_retries_explanation, retry_lines, tidy
 from tasks.llm.protocol import ModelError, ProviderAway
 
 I = TypeVar("I")  # noqa: E741
@@ -76,8 +76,7 @@ class _Course:
 
     async def run(self) -> Outcome:
         asks = await self._asks()
-        if not asks:
-            return self.failed(FailureCode.RUNTIME_ERROR, f"{self._definition.reference} found no items to work on.")
+        has_items = bool(asks)
         self._draft = Draft([ask.item_key for ask in asks])
         corrections = Corrections(self._definition, self._conversation, asks)
         while True:
@@ -88,6 +87,8 @@ class _Course:
             outcome = self._gate(spoken, result)
             if outcome is not None:
                 return outcome
+            if not has_items:
+                return self._nothing_to_ask(spoken)
             left = self._conversation.budget.limits.corrections + 1 - self._asked
             asks = corrections.after(self.cycle, self._draft, spoken, is_last=left == 1)
             if asks and left < 1:
@@ -175,6 +176,13 @@ class _Course:
             explanation = f"The result has {size} bytes; the service keeps at most {most}."
             return self.failed(FailureCode.OUTPUT_TOO_LARGE, explanation)
         return Finished(result, cycles=self.cycle)
+
+    def _nothing_to_ask(self, spoken: Sequence[Spoken]) -> Outcome:
+        """The failure when there are no items and validators object to the empty answer: no model can help."""
+        found = f"{self._definition.reference} found no items to work on, and an empty answer is not accepted."
+        objections = "\n".join(retry_lines(spoken))
+        code, reason = FailureCode.VALIDATION_FAILED, ExitReason.REJECTED
+        return self.failed(code, f"{found}\n{objections}", retryable=False, reason=reason)
 
     def _used_up(self) -> Outcome:
         """The failure when the model may not be asked again, explained by the best answer that there was."""

@@ -224,7 +224,17 @@ def test_run_item_by_item_when_an_issue_is_about_everything_then_all_items_are_a
     assert run(definition, BOTH, model) == Finished({"ape": 3, "bear": 4}, cycles=2)
 
 
-def test_run_item_by_item_when_the_definition_finds_no_items_then_runtime_error_says_so() -> None:
-    outcome = run(counting(splits=True), {"words": []}, Telling([], SMALL))
+def test_run_item_by_item_when_there_are_no_items_then_the_empty_answer_passes_the_gate_without_a_turn() -> None:
+    model = Telling([], SMALL)
+    assert run(counting(splits=True), {"words": []}, model) == Finished({}, cycles=1)
+    assert model.requests == []
+
+
+def test_run_item_by_item_when_no_items_are_not_accepted_then_it_fails_for_good_saying_why() -> None:
+    definition = counting(splits=True)
+    definition.validator(lambda proposal: Retry("count something"))
+    outcome = run(definition, {"words": []}, Telling([], SMALL))
     assert isinstance(outcome, Failed)
-    assert "no items" in outcome.explanation
+    assert (outcome.code, outcome.retryable, outcome.cycles) == ("validation_failed", False, 1)
+    assert "found no items" in outcome.explanation
+    assert "count something" in outcome.explanation

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from agentic import Finished, MemoryDataSet, Outcome, Product, RunContext, Step, ToolCall
+from agentic import Failed, Finished, MemoryDataSet, Outcome, Product, RunContext, Step, ToolCall
 from service.definitions.definition import Item
 from service.definitions.failures import MEANINGS
 from tasks import loop
@@ -70,6 +70,19 @@ def test_items_when_there_are_no_files_either_then_at_most_twenty_without_descri
     found = items(None, MemoryDataSet(products), with_sheet=False)
 
     assert found == [f"Enrich: S-{n:02}" for n in range(1, 21)]
+
+
+def test_items_when_the_files_alone_know_products_then_those() -> None:
+    assert items(None, MemoryDataSet())[0] == "Enrich: SKU-001 Steel Water Bottle"
+
+
+def test_run_by_item_when_nothing_is_left_to_describe_then_no_product_data_not_retryable() -> None:
+    described = MemoryDataSet([Product(sku="SKU-001", description="has one")])
+    outcome = played([], skus=None, files=(), data_set=described, profile=SMALL).outcome
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.retryable) == ("no_product_data", False)
+    assert "none without a description" in outcome.explanation
 
 
 def test_run_by_item_when_one_product_is_wrong_then_only_that_one_is_asked_again() -> None:

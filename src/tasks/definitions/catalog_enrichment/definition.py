@@ -57,7 +57,8 @@ def ask(given: CatalogEnrichmentAgenticExecutionInput, context: RunContext) -> s
 
 @enrichment.items
 async def products_to_enrich(given: CatalogEnrichmentAgenticExecutionInput, context: RunContext) -> list[Item]:
-    """The products that were asked for, else those that the files describe, else those without a description."""
+    """The products that were asked for, else those of the catalogue that the files describe, else those without a
+    description, else those that the files alone know."""
     if given.skus is not None:
         skus = list(dict.fromkeys(given.skus))
         known = {product.sku: product for product in await context.data_set.products(skus)}
@@ -66,7 +67,7 @@ async def products_to_enrich(given: CatalogEnrichmentAgenticExecutionInput, cont
     found = await context.data_set.products(described) if described else []
     chosen = sorted(found, key=lambda product: described.index(product.sku))
     if not chosen:
-        chosen = await context.data_set.undescribed(limit=MAX_CHOSEN)
+        chosen = await context.data_set.undescribed(limit=MAX_CHOSEN) or [Product(sku=sku) for sku in described]
     return [_item(product, context) for product in chosen[:MAX_CHOSEN]]
 
 
@@ -84,9 +85,12 @@ async def some_product_is_known(proposal: Enriched) -> Verdict:
         return Accept()
     if proposal.input.skus is None and (described_skus(proposal.files) or await proposal.data_set.undescribed(limit=1)):
         return Accept()
-    named = f": {', '.join(skus[:10])}" if skus else ""
+    if proposal.input.skus is None:
+        nothing = "No attached file describes a product, and the catalogue has none without a description."
+        return Reject(nothing, "no_product_data")
+    named = ", ".join(skus[:10])
     return Reject(
-        f"Neither the attached files nor the catalogue know the products asked for{named}.", "no_product_data"
+        f"Neither the attached files nor the catalogue know the products asked for: {named}.", "no_product_data"
     )
 
 
