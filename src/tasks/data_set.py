@@ -9,9 +9,8 @@ import msgspec
 from service.database import Database, Row
 from service.datasets import catalogue_store, store
 from service.definitions.context import Product, ProductChange
-from service.executions import runtime
 from service.executions.runtime import Claim
-from tasks.journal import LostClaim
+from tasks.fencing import fenced
 from tasks.shop import DataSetShop
 from tasks.storable import clean, clean_text
 
@@ -56,9 +55,7 @@ class CatalogueDataSet:
 
         Raises LostClaim where the execution is somebody else's by now: a worker that lost it changes nothing.
         """
-        async with self._database.transaction(party=self.id) as connection:
-            if not await runtime.hold(connection, self._claim):
-                raise LostClaim
+        async with fenced(self._database, self._claim, party=self.id) as connection:
             rows = await store.upsert_products(connection, self.id, _merged(changes))
         return [_product(row) for row in rows]
 

@@ -22,9 +22,8 @@ from service.definitions.shop import (
     catalogue_price,
     identity,
 )
-from service.executions import runtime
 from service.executions.runtime import Claim
-from tasks.journal import LostClaim
+from tasks.fencing import fenced
 from tasks.storable import clean, clean_text
 
 MOST_RESULTS = 100
@@ -115,9 +114,7 @@ class DataSetShop:
         self, write: Callable[[Connection], Awaitable[None]], found: Sequence[str], values: dict[str, Any]
     ) -> Row:
         """Write unless it is there already, and return what is there now."""
-        async with self._database.transaction(party=self._data_set_id) as connection:
-            if not await runtime.hold(connection, self._claim):
-                raise LostClaim
+        async with fenced(self._database, self._claim, party=self._data_set_id) as connection:
             for statement in found[:2]:
                 if (row := await shop_store.find(connection, statement, values)) is not None:
                     return row

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agentic import ToolContext, tool
+from agentic import ProductChange, ToolContext, tool
 from service.database import Connection
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import Finished
@@ -26,7 +26,7 @@ from tasks.lifetime import Lifetime
 from tasks.run_execution import run_ticket
 from tests.tasks.conftest import AsApp
 from tests.tasks.holding import add_worker, claim, hold
-from tests.tasks.seed import Shop
+from tests.tasks.seed import Shop, add_product
 from tests.tasks.test_run_execution import NoTickets, definition, outcome, script
 from tests.tasks.test_sweep import expire, sweep
 
@@ -193,6 +193,45 @@ def test_cancel_leaves_a_tool_in_a_thread_whose_result_is_written_nowhere(
     asyncio.run(scenario())
     assert outcome(shop) == CANCELLED
     assert shop.connection.execute("SELECT result, finished_at FROM tool_calls").fetchall() == [(None, None)]
+
+
+def test_cancel_when_a_tool_waits_for_a_row_that_somebody_locked_then_both_are_over_before_the_row_is_free(
+    app: AsApp, shop: Shop, tmp_path: Path
+) -> None:
+    connection, ends = shop.connection, list[type[BaseException]]()
+    add_product(connection, shop.data_set_id, "CUP", "Cup", "")
+
+    @tool(timeout_seconds=600)
+    async def rename(context: ToolContext) -> str:
+        """Waits for the product."""
+        try:
+            await context.data_set.upsert([ProductChange(sku="CUP", name="Mug")])
+        except BaseException as error:
+            ends.append(type(error))
+            raise
+        return "done"
+
+    async def scenario() -> None:
+        async with running(app, with_tool(tmp_path, rename)) as lifetime:
+            while not waiting(shop):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+            async with lifetime.database.transaction() as asking:
+                await asking.execute("SET LOCAL lock_timeout = '1s'")
+                (held,) = lifetime.held
+                await ending.ask_to_cancel(asking, None, held.execution_id)
+
+    shop.accept("any")
+    with connection.transaction():
+        connection.execute("SELECT FROM products FOR UPDATE")
+        asyncio.run(scenario())
+        assert not waiting(shop)
+    assert ends == [asyncio.CancelledError]
+    assert outcome(shop) == CANCELLED
+    assert connection.execute("SELECT name FROM products").fetchall() == [("Cup",)]
+
+
+def waiting(shop: Shop) -> bool:
+    return shop.connection.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None
 
 
 def test_run_that_others_ended_is_stopped_and_writes_nothing(app: AsApp, shop: Shop) -> None:
