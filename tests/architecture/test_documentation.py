@@ -1,9 +1,11 @@
-"""Documentation that must not fall behind: settings, roles, failure codes."""
+"""Documentation that must not fall behind: settings, roles, failure codes, links."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import cache
+from pathlib import Path
 
 from service.commands import examinations
 from service.definitions.failures import MEANINGS
@@ -11,7 +13,9 @@ from service.settings import Settings
 from tests.architecture.sources import ROOT, name
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "clients" / "python" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"(?:^ {4}|`|\$ )make ([a-z-]+)", re.MULTILINE)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 FAILURE_CODES = (ROOT / "docs" / "failure-codes.md").read_text()
@@ -37,11 +41,28 @@ def test_limits_of_the_reporting_role_are_those_that_doctor_prints() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    links = [(document, target) for document in DOCUMENTS for target in LINK.findall(document.read_text())]
+    links = [(document, *link) for document in DOCUMENTS for link in LINK.findall(document.read_text())]
     assert links
     assert [
-        f"{name(document)}: {target}" for document, target in links if not (document.parent / target).exists()
+        f"{name(document)}: {path}" for document, path, _ in links if path and not (document.parent / path).exists()
     ] == []
+
+
+def test_sections_that_links_name_exist() -> None:
+    links = [(document, *link) for document in DOCUMENTS for link in LINK.findall(document.read_text())]
+    named = [(document, (document.parent / path) if path else document, anchor) for document, path, anchor in links]
+    assert [
+        f"{name(document)}: {target.name}#{anchor}"
+        for document, target, anchor in named
+        if anchor and anchor not in anchors(target)
+    ] == []
+
+
+@cache
+def anchors(document: Path) -> set[str]:
+    """Of its headings, as the readers of Markdown make them: lower case, no punctuation, hyphens for spaces."""
+    headings = HEADING.findall(FENCED.sub("", document.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def test_make_targets_that_documents_name_exist() -> None:
