@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import jsonschema_rs
 
+from service.definitions.effort import is_too_much
 from service.definitions.inlining import every_schema, inlined, target
 
 T = TypeVar("T")
@@ -76,6 +77,8 @@ def _check_defaults(schema: dict[str, Any]) -> None:
         if "default" not in part:
             continue
         rooted = {**part, "$defs": schema["$defs"]} if "$defs" in schema else part
+        if is_too_much(rooted, part["default"]):
+            raise ValueError("has a default that is nested too deep in alternatives that contain themselves")
         for error in raw_validator(rooted).iter_errors(part["default"]):
             raise ValueError(f"has a default that it refuses: {error.message}")
         filled(part, part["default"], schema)  # one that leads to itself has no end

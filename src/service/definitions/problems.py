@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from service.definitions.written import validator
+from service.definitions.effort import is_too_much
+from service.definitions.written import recursive_schema, validator
 
 MAX_DEPTH = 100
 """Levels that a JSON value may be nested; deeper ones would exhaust some reader's stack."""
@@ -55,6 +56,10 @@ class Problem:
     def field(self, root: str) -> str:
         """The place as a field path under `root`: input.skus[0]."""
         return root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
+
+
+ENTANGLED = Problem((), "is nested too deep in alternatives that contain themselves")
+"""Of a value that a schema could be held to in so many ways that nobody would wait for it."""
 
 
 def unclean(value: object) -> Iterator[Problem]:
@@ -114,7 +119,10 @@ def _shown(text: str) -> str:
 
 
 def every_problem(type_: Any, value: object) -> list[Problem]:
-    """Everything that the schema of a type finds wrong with a value."""
+    """Everything that the schema of a type finds wrong with a value; ENTANGLED where finding it would take too long."""
+    recursive = recursive_schema(type_)
+    if recursive is not None and is_too_much(recursive, value):
+        return [ENTANGLED]
     problems: list[Problem] = []
     for error in validator(type_).iter_errors(value):
         problems.extend(_problems(error))
@@ -141,7 +149,8 @@ def _problems(error: Any) -> Iterator[Problem]:
 
 
 def _union_problems(branches: list[list[Any]], path: Path, instance: object) -> Iterator[Problem]:
-    meant = [branch for branch in branches if not _expected_types(branch, path)]
+    fitting = [branch for branch in branches if not _expected_types(branch, path)]
+    meant = [branch for branch in fitting if not _has_wrong_tag(branch, path)] or fitting
     if len(meant) == 1:
         for nested in meant[0]:
             yield from _problems(nested)
@@ -150,6 +159,12 @@ def _union_problems(branches: list[list[Any]], path: Path, instance: object) -> 
     else:
         types = [name for branch in branches for name in _expected_types(branch, path)]
         yield Problem(path, f"must be {_either(types)}, got {_kind_of(instance)}")
+
+
+def _has_wrong_tag(branch: list[Any], path: Path) -> bool:
+    """Whether a field that can have one value only, by which forms are told apart, has another."""
+    found = [error.kind for error in branch if len(error.instance_path) == len(path) + 1]
+    return any(kind.name == "const" or (kind.name == "enum" and len(kind.options) == 1) for kind in found)
 
 
 def _expected_types(branch: list[Any], path: Path) -> list[str]:

@@ -71,10 +71,10 @@ def dumped(value: Any) -> Any:
 def _findings(error: ValidationError, value: object) -> Iterator[tuple[Path, str]]:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     places = [_place(each["loc"], value, is_whole=each["type"] in ABSENT) for each in found]
+    looked_into = {place[:length] for place in places for length in range(len(place))}
     for each, place in zip(found, places, strict=True):
         # The branch of a union that wanted another type was not meant where another branch has looked inside.
-        is_inside = any(len(other) > len(place) and other[: len(place)] == place for other in places)
-        if not (is_inside and each["type"].endswith("_type")):
+        if not (place in looked_into and each["type"].endswith("_type")):
             yield place, _lowered(each["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, "))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from service.definitions.inlining import inlined, map_schemas, unrolled
 from service.definitions.json_schema import JsonSchema, filled
 from service.definitions.problems import (
+    ENTANGLED,
     NO_FORM,
     UNKNOWN_FIELD,
     Problem,
@@ -95,7 +96,8 @@ def convert(type_: type[T] | JsonSchema[T], value: object) -> T:
     try:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
-        raise Undecodable(every_problem(type_, value) or [first_problem(error)]) from error
+        problems = every_problem(type_, value)
+        raise Undecodable([first_problem(error)] if problems in ([], [ENTANGLED]) else problems) from error
 
 
 def jsonable(value: object) -> Any:
@@ -120,9 +122,11 @@ def _with_defaults(type_: JsonSchema[Any], value: object) -> Any:
 
 def _as_model(type_: type[BaseModel], value: object) -> BaseModel:
     """The value as the model: pydantic says whether it fits, the schema what is unknown and in which words."""
+    problems = every_problem(type_, value)
+    if problems == [ENTANGLED]:  # pydantic tries every alternative as well
+        raise Undecodable(problems)
     model, findings = read_model(type_, value)
     others = [Problem(path, message) for path, message in findings]
-    problems = every_problem(type_, value)
     if model is not None:
         problems = [problem for problem in problems if problem.message == UNKNOWN_FIELD]
     elif others:  # which form of a union was meant is for pydantic to know

@@ -26,6 +26,13 @@ def validator(type_: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
+def recursive_schema(type_: Any) -> dict[str, Any] | None:
+    """The schema of a type that contains itself, not to be changed; None for every other type."""
+    schema = written(type_)
+    return schema if "$defs" in inlined(schema) else None
+
+
+@lru_cache(maxsize=256)
 def inlined_once(type_: JsonSchema[Any]) -> dict[str, Any]:
     """A raw schema without references, not to be changed."""
     return inlined(written(type_))
