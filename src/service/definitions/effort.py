@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from service.definitions.inlining import target
+from service.definitions.inlining import in_place
 
 MOST_VISITS = 10_000
 VISITS_PER_CONTAINER = 30
 """What a validator may look at: so much, and so much for each object or list, which is more than wide values take."""
 
-ALTERNATIVES = ("allOf", "anyOf", "oneOf")
-CONDITIONS = ("not", "if", "then", "else")
 OF_EVERY_NAME = ("additionalProperties", "unevaluatedProperties")
 OF_EVERY_PLACE = ("items", "contains", "unevaluatedItems")
 
@@ -36,24 +34,12 @@ def is_too_much(schema: dict[str, Any], value: object) -> bool:
             visits += ways
             if visits > MOST_VISITS + VISITS_PER_CONTAINER * containers:
                 return True
-            applied += [(other, ways) for other in _beside(schema, part, container) if isinstance(other, dict)]
+            applied += [(other, ways) for other in in_place(schema, part)]
             for number, inner, below in _below(part, container):
                 ways_in = inside.setdefault(number, (inner, {}))[1]
                 ways_in[id(below)] = (below, ways_in.get(id(below), (below, 0))[1] + ways)
         waiting += [(inner, list(ways_in.values())) for inner, ways_in in inside.values()]
     return False
-
-
-def _beside(root: dict[str, Any], part: dict[str, Any], container: object) -> Iterator[Any]:
-    """The schemas that apply to the same value."""
-    if isinstance(part.get("$ref"), str):
-        yield target(root, part["$ref"])
-    for keyword in ALTERNATIVES:
-        yield from part.get(keyword, ())
-    for keyword in CONDITIONS:
-        yield part.get(keyword)
-    names = container if isinstance(container, dict) else ()
-    yield from (other for name, other in part.get("dependentSchemas", {}).items() if name in names)
 
 
 def _below(part: dict[str, Any], container: object) -> Iterator[tuple[int, object, dict[str, Any]]]:

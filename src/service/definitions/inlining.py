@@ -17,6 +17,10 @@ ANNOTATIONS = frozenset({"title", "description", "default", "examples", "depreca
 DROPPED = frozenset({"discriminator", "$defs", "definitions", "$schema", "$id", "$comment"})
 """What means nothing once references are gone. A discriminator maps to them."""
 
+ALTERNATIVES = ("allOf", "anyOf", "oneOf")
+CONDITIONS = ("not", "if", "then", "else")
+"""Keywords whose schemas are about the value itself, as those of dependentSchemas and references are."""
+
 MAX_PARTS = 20_000
 """Schemas that an inlined one may hold: references to references grow without a bound of their own."""
 
@@ -45,6 +49,15 @@ def every_schema(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         part = waiting.pop()
         yield part
         map_schemas(part, waiting.append)
+
+
+def in_place(root: dict[str, Any], part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas that a schema of `root` holds the same value to as itself."""
+    applied = [target(root, part["$ref"])] if isinstance(part.get("$ref"), str) else []
+    applied += [other for keyword in ALTERNATIVES for other in part.get(keyword, ())]
+    applied += [part.get(keyword) for keyword in CONDITIONS]
+    applied += part.get("dependentSchemas", {}).values()
+    yield from (other for other in applied if isinstance(other, dict))
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:

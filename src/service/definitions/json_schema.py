@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import jsonschema_rs
 
 from service.definitions.effort import is_too_much
-from service.definitions.inlining import every_schema, inlined, target
+from service.definitions.inlining import every_schema, in_place, inlined, target
 
 T = TypeVar("T")
 
@@ -63,12 +63,24 @@ def _check(schema: dict[str, Any]) -> None:
     raw_validator(schema)
     if schema.get("$schema", DIALECT).rstrip("#") != DIALECT:
         raise ValueError(f"is written in {schema['$schema']!r}; only {DIALECT} is known")
+    finished: set[int] = set()
     for part in every_schema(schema):
         if found := UNUSABLE & part.keys() or ({"$id"} & part.keys() if part is not schema else set()):
             raise ValueError(f"uses {', '.join(sorted(found))}; refer by #/… to what is in the schema itself")
         if isinstance(part.get("$ref"), str):
             target(schema, part["$ref"])
+        _check_ends(schema, part, frozenset(), finished)
     _check_defaults(inlined(schema))
+
+
+def _check_ends(root: dict[str, Any], part: dict[str, Any], within: frozenset[int], finished: set[int]) -> None:
+    """Refuse a schema that holds a value to itself without a step into the value. Both sets are of schemas' ids."""
+    if id(part) in within:
+        raise ValueError("refers to itself without a step into the value, which has no end")
+    if id(part) not in finished:
+        for other in in_place(root, part):
+            _check_ends(root, other, within | {id(part)}, finished)
+        finished.add(id(part))
 
 
 def _check_defaults(schema: dict[str, Any]) -> None:

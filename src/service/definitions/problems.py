@@ -18,6 +18,9 @@ MAX_DEPTH = 100
 
 TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
 
+MAX_INTEGER_BITS = 13_952
+"""Those of a number of 4,200 digits: Python writes no more than 4,300, and so does every reader built on it."""
+
 ARTICLES = {
     "string": "a string",
     "integer": "an integer",
@@ -63,7 +66,7 @@ ENTANGLED = Problem((), "is nested too deep in alternatives that contain themsel
 
 
 def unclean(value: object) -> Iterator[Problem]:
-    """What PostgreSQL's jsonb would not keep, or some reader's stack not bear."""
+    """What PostgreSQL's jsonb would not keep, Python not write, or some reader's stack not bear."""
     waiting: list[tuple[Path, object]] = [((), value)]
     while waiting:
         path, part = waiting.pop()
@@ -74,6 +77,8 @@ def unclean(value: object) -> Iterator[Problem]:
             yield from _unclean_text(path, part)
         elif isinstance(part, float) and not math.isfinite(part):
             yield Problem(path, "must be a finite number within range")
+        elif isinstance(part, int) and part.bit_length() > MAX_INTEGER_BITS:
+            yield Problem(path, "must be a number of at most 4200 digits")
         elif isinstance(part, Mapping):
             for key in part:
                 yield from _unclean_text(path, str(key))
@@ -106,6 +111,8 @@ def _washed(value: object) -> object:
             return _shown(value)
         case float():
             return value if math.isfinite(value) else 0.0
+        case int() if value.bit_length() > MAX_INTEGER_BITS:
+            return 0
         case Mapping():
             return {_shown(str(key)): _washed(inner) for key, inner in value.items()}
         case list() | tuple():

@@ -106,7 +106,7 @@ def jsonable(value: object) -> Any:
 
 
 def is_clean(value: object) -> bool:
-    """Whether PostgreSQL's jsonb takes a JSON value: no NUL, no lone surrogate, no NaN, not too deep."""
+    """Whether jsonb takes a JSON value: no NUL, no lone surrogate, no NaN, no number without end, not too deep."""
     return next(unclean(value), None) is None
 
 

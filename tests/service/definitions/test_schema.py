@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from agentic import Input
+from agentic import Input, JsonSchema
 from service.definitions.problems import NOT_BLANK
 from service.definitions.schema import Undecodable, convert, decode, is_clean, is_object, schema_of
 from service.errors import FieldError, InvalidInput
@@ -234,6 +235,19 @@ def test_decode_when_given_anything_then_clean_json_or_named_errors(value: objec
     assert errors
     assert all(found.field.startswith("input") and found.message for found in errors)
     assert is_clean([[found.field, found.message] for found in errors])
+
+
+class SizeModel(BaseModel):
+    height: int
+
+
+SIZE_SCHEMA = JsonSchema({"type": "object", "properties": {"height": {"type": "integer"}}})
+
+
+@pytest.mark.parametrize("type_", [dict[str, int], SizeModel, SIZE_SCHEMA], ids=["msgspec", "pydantic", "raw"])
+def test_decode_when_a_number_has_more_digits_than_can_be_written_then_it_is_refused(type_: Any) -> None:
+    assert errors_of(type_, {"height": 10**5000}) == [("input.height", "must be a number of at most 4200 digits")]
+    assert decode(type_, {"height": 10**4000}) == {"height": 10**4000}
 
 
 @pytest.mark.parametrize("text", ["", " \n"])

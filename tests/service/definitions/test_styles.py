@@ -315,6 +315,9 @@ def test_schema_of_when_a_model_cannot_be_stored_then_refused(model: Any, why: s
         ({"properties": {"a": {"type": "integer", "default": "x"}}}, "default that it refuses"),
         ({"default": float("nan")}, "JSON"),
         ({"properties": {"a": {"$ref": "#", "default": {}}}}, "nested without end"),
+        ({"properties": {"a": {"$ref": "#/properties/a"}}}, "without a step"),
+        ({"properties": {"a": {"allOf": [{"$ref": "#/properties/a"}]}}}, "without a step"),
+        ({"$defs": {"a": {"if": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}}}, "without a step"),
     ],
 )
 def test_schema_of_when_a_raw_schema_cannot_be_used_then_the_reason_is_said(schema: dict[str, Any], why: str) -> None:
