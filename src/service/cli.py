@@ -10,6 +10,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("service.commands.up", "Start everything here: database, migrations, API and one worker."),
     "run": ("service.commands.run", "Start an execution over the API, follow it, print its result."),
+    "cancel": ("service.commands.cancel", "Cancel an execution over the API."),
     "serve": ("service.commands.serve", "Serve the REST API."),
     "migrate": ("service.commands.migrate", "Bring the database to the newest revision."),
     "doctor": ("service.commands.doctor", "Tell what is configured, reachable and missing, and what mends it."),

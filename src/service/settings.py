@@ -253,12 +253,12 @@ class Settings:
     url: str = variable(
         "AGENTIC_URL",
         "",
-        "Where `agentic run` finds the API. Empty: what `agentic up` wrote to cli.json.",
+        "Where `agentic run` and `cancel` find the API. Empty: what `agentic up` wrote to cli.json.",
     )
     token: str = variable(
         "AGENTIC_TOKEN",
         "",
-        "Token for `agentic run`. Empty: what `agentic up` wrote to cli.json.",
+        "Token for `agentic run` and `cancel`. Empty: what `agentic up` wrote to cli.json.",
     )
 
     @property
