@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentic import AttachedFile, Failed, Finished, MemoryDataSet, Product, ToolCall, ToolFailed
+from agentic import AttachedFile, Failed, Finished, MemoryDataSet, Product, ToolCall, ToolFailed, play
 from tasks.definitions.catalog_enrichment import enrichment
 from tasks.definitions.catalog_enrichment.models import NO_DATA, REJECTED, UPDATED
 from tasks.definitions.catalog_enrichment.quality import FORBIDDEN
@@ -71,7 +71,8 @@ def test_run_when_answer_lacks_a_sku_then_every_sku_is_answered_speaks() -> None
 
 
 def test_run_when_answer_has_a_sku_that_nobody_asked_for_then_every_sku_is_answered_speaks() -> None:
-    run = played([upsert(BOTTLE, TROWEL), {**DONE, "SKU-003": NO_DATA}, DONE], files=())
+    bare = [{"sku": sku, "description": "It lasts for many years."} for sku in BOTH]
+    run = played([upsert(*bare), {**DONE, "SKU-003": NO_DATA}, DONE], files=())
 
     assert complaints(run) == {"every_sku_is_answered"}
 
@@ -221,6 +222,44 @@ def test_run_when_the_files_have_no_section_then_quality_is_not_judged() -> None
     run = played([upsert(plain), {"SKU-777": UPDATED}], skus=["SKU-777"], data_set=data_set)
 
     assert isinstance(run.outcome, Finished)
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacks"),
+    [
+        ({"description": "The kettle boils 17 litres."}, "'17' of its description"),
+        ({"name": "Copper Kettle"}, "'copper' of its name"),
+        ({"material": "stainless steel"}, "'stainless' and 'steel' of its material"),
+        ({"bullets": ["holds water", "boils fast"]}, "'boils' and 'fast' and 'holds' and 'water' of its bullets"),
+        ({"details": {"power": "2200 W"}}, "'2200' of its details"),
+    ],
+)
+def test_run_when_nothing_is_known_that_supports_what_is_written_then_nothing_is(
+    changes: dict[str, Any], lacks: str
+) -> None:
+    data_set = MemoryDataSet([Product(sku="SKU-777", name="Kettle")])
+    answers = [upsert({"sku": "SKU-777", **changes}), {"SKU-777": REJECTED}] * 4
+    run = played(answers, skus=["SKU-777"], files=[SHEET], data_set=data_set)
+
+    assert isinstance(run.outcome, Failed)
+    assert run.outcome.code == "max_retries_exceeded"
+    assert lacks in run.outcome.explanation
+    assert asyncio.run(data_set.products(["SKU-777"])) == [Product(sku="SKU-777", name="Kettle")]
+
+
+def test_run_when_catalogue_prose_and_wishes_support_what_is_written_then_it_is() -> None:
+    data_set = MemoryDataSet([Product(sku="SKU-777", name="Kettle", details={"litres": 1.7})])
+    letter = AttachedFile("letter.txt", "text/plain", "About our kettle:\n\nIt is made of brushed steel, 2,200 watts.")
+    product = {
+        "sku": "SKU-777",
+        "category": "kitchenware",
+        "material": "brushed steel",
+        "description": "The kettle holds 1.7 litres at 2,200 watts.",
+    }
+    asked = {"skus": ["SKU-777"], "additional_instructions": "Put it into the category kitchenware."}
+    run = play(enrichment, asked, [upsert(product), {"SKU-777": UPDATED}], files=[letter], data_set=data_set)
+
+    assert run.outcome == Finished({"SKU-777": UPDATED}, cycles=1)
 
 
 def test_run_when_skus_hold_a_slash_then_paths_are_json_pointers() -> None:

@@ -124,6 +124,15 @@ def test_offer_when_something_was_searched_then_search_write_or_answer_under_the
     assert not jsonschema_rs.is_valid(upsert_schema, {"products": [{**BOTTLE, "sku": "SKU-002"}]})
 
 
+def test_offer_when_there_is_nothing_to_copy_and_a_write_was_refused_then_a_sentence_without_numbers() -> None:
+    nothing = ToolCall(name="search_files", arguments={}, result="No passage")
+    refused = ToolCall(name="upsert_products", arguments={}, result={"error": "nothing was written"}, succeeded=False)
+    schema = next_offer(Step(input=ASKED, item=ITEM, cycle=1, tool_calls=[nothing, refused])).tools["upsert_products"]
+
+    assert schema is not None
+    assert list(schema["properties"]["products"]["items"]["properties"]) == ["sku", "description", "name"]
+
+
 @pytest.mark.parametrize("sku", ["SKU-001", "A.1/b (x)"])
 def test_offer_when_it_searches_then_for_its_own_sku(sku: str) -> None:
     offer = next_offer(Step(input=ASKED, item=Item(sku, f"Enrich: {sku}"), cycle=1))

@@ -41,6 +41,7 @@ FIELDS: dict[str, Any] = {
     # Without a full stop or comma inside, a small model ends its sentence instead of running on to the limit.
     "description": {"type": "string", "pattern": "^[A-Z][a-zA-Z0-9 -]{30,125}[.]$"},
 }
+WITHOUT_NUMBERS = {"type": "string", "pattern": "^[A-Z][a-zA-Z -]{30,125}[.]$"}
 
 
 def next_offer(step: Step[CatalogEnrichmentAgenticExecutionInput]) -> Offer:
@@ -94,6 +95,8 @@ def _fields(step: Step[CatalogEnrichmentAgenticExecutionInput], item: Item) -> d
         details = details_schema(step.field_schema)
         return {"details": details, "name": FIELDS["name"], "description": FIELDS["description"], **held}
     found = _found_section(step, item.key)
+    if found is None and any(call.name == "upsert_products" for call in step.tool_calls):
+        return {"description": WITHOUT_NUMBERS, **held}  # what it wrote was refused, and there is nothing to copy
     values = list(dict.fromkeys(found.labels.values())) if found is not None else []
     facts = [fact for fact in dict.fromkeys(found.facts) if len(fact) <= LONGEST_BULLET] if found is not None else []
     if values:

@@ -30,15 +30,19 @@ class Section:
 def section_of(sku: str, files: Sequence[AttachedFile]) -> Section | None:
     """The first passage that begins with this SKU, or None: a mention elsewhere is no product section."""
     for passage in passages(files):
-        if _begins_with(sku, passage):
+        if is_section_of(sku, passage):
             return _read(sku, passage)
     return None
 
 
 def mentions(sku: str, files: Sequence[AttachedFile]) -> bool:
     """Whether a file holds this SKU as a word of its own."""
-    pattern = re.compile(rf"(?<![\w-]){re.escape(sku)}(?![\w-])")
-    return any(pattern.search(file.text) for file in files)
+    return any(is_about(sku, file.text) for file in files)
+
+
+def is_about(sku: str, text: str) -> bool:
+    """Whether the text holds this SKU as a word of its own."""
+    return sku in text and re.search(rf"(?<![\w-]){re.escape(sku)}(?![\w-])", text) is not None
 
 
 def described_skus(files: Sequence[AttachedFile]) -> list[str]:
@@ -111,7 +115,8 @@ def _passage(row: Mapping[str | None, str | None]) -> str:
     return "\n".join([title, *(f"{column}: {cell}" for column, cell in cells.items() if cell)])
 
 
-def _begins_with(sku: str, passage: str) -> bool:
+def is_section_of(sku: str, passage: str) -> bool:
+    """Whether the passage begins with this SKU."""
     return passage.startswith(sku) and not re.match(r"[\w-]", passage[len(sku) :])
 
 

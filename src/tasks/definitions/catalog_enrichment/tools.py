@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import msgspec
 
 from service.definitions.context import Product, RunContext, ToolContext
 from service.definitions.tools import ToolFailed, tool
+from tasks.definitions.catalog_enrichment.evidence import inventions
 from tasks.definitions.catalog_enrichment.fields import refusals
 from tasks.definitions.catalog_enrichment.models import ProductDetails
 from tasks.definitions.catalog_enrichment.sheets import best_passages, mentions
@@ -49,10 +51,11 @@ async def upsert_products(context: ToolContext, products: list[ProductDetails]) 
     Either all are written or none.
     """
     skus = distinct_skus(products)
-    known = {product.sku for product in await context.data_set.products(skus)}
+    known = {product.sku: product for product in await context.data_set.products(skus)}
     if unknown := [sku for sku in skus if sku not in known and not mentions(sku, context.files)]:
         raise ToolFailed(f"neither the catalogue nor the files know {', '.join(unknown)}; nothing was written")
-    if wrong := refusals(products, context.field_schema):
+    invented = await asyncio.to_thread(lambda: list(inventions(products, known, context)))  # reads all files
+    if wrong := [*refusals(products, context.field_schema), *invented]:
         raise ToolFailed(f"nothing was written: {'; '.join(wrong)}")
     await context.data_set.upsert([product.change() for product in products])
     return f"Written: {', '.join(skus)}"
