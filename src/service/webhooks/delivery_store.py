@@ -14,46 +14,72 @@ from uuid import UUID
 from service.database import Connection
 
 LOOK = """
-SELECT c.position < n.last_position
-   AND EXISTS (SELECT FROM webhooks WHERE is_active AND deleted_at IS NULL) AS is_behind
+SELECT (c.position < n.last_position AND EXISTS (SELECT FROM webhooks WHERE is_active AND deleted_at IS NULL))
+    OR EXISTS (SELECT FROM webhook_arrears) AS is_behind
   FROM webhook_cursor c, event_counter n
 """
 
 # One worker at a time, to its commit: then deliveries of an endpoint have ids in the order of positions.
 LOCK = "SELECT pg_try_advisory_xact_lock(7010) AS is_locked"
 
-# Webhooks are locked so that one that is switched off meanwhile is off when its pending deliveries are dropped.
+# Webhooks are locked so that one that is switched off meanwhile is off when its pending deliveries are dropped. One
+# that somebody has locked, or that is to be told of an execution that somebody has locked, stays behind alone: its
+# arrears say where it stands, and it is told from there, in order, once the row is free.
 FAN_OUT = """
-WITH live AS MATERIALIZED (
-  SELECT w.id, w.account_id, w.url, w.event_types, w.after_position
-    FROM webhooks w JOIN accounts a ON a.id = w.account_id
-   WHERE w.is_active AND w.deleted_at IS NULL AND a.is_active AND a.deleted_at IS NULL FOR SHARE OF w),
-standing AS MATERIALIZED (
+WITH standing AS MATERIALIZED (
   SELECT c.position AS after, n.last_position AS last FROM webhook_cursor c, event_counter n),
+wanted AS MATERIALIZED (
+  SELECT w.id, coalesce(r.position, s.after) AS after
+    FROM standing s, webhooks w
+    JOIN accounts a ON a.id = w.account_id
+    LEFT JOIN webhook_arrears r ON r.webhook_id = w.id
+   WHERE w.is_active AND w.deleted_at IS NULL AND a.is_active AND a.deleted_at IS NULL),
+live AS MATERIALIZED (
+  SELECT w.id, w.account_id, w.url, w.event_types, greatest(f.after, w.after_position) AS after
+    FROM webhooks w JOIN wanted f ON f.id = w.id
+   WHERE w.is_active AND w.deleted_at IS NULL FOR SHARE OF w SKIP LOCKED),
 fresh AS MATERIALIZED (
-  SELECT e.* FROM standing s,
-         (SELECT account_id, min(after_position) AS after_position FROM live GROUP BY account_id) a, LATERAL (
+  SELECT e.* FROM (SELECT account_id, min(after) AS after FROM live GROUP BY account_id) a, LATERAL (
     SELECT execution_id, seq, account_id, position, kind, created_at FROM events
-     WHERE account_id = a.account_id AND position > greatest(s.after, a.after_position)
-     ORDER BY position LIMIT %(limit)s) e
+     WHERE account_id = a.account_id AND position > a.after ORDER BY position LIMIT %(limit)s) e
    ORDER BY e.position LIMIT %(limit)s),
+page AS MATERIALIZED (
+  SELECT CASE WHEN (SELECT count(*) FROM fresh) = %(limit)s THEN (SELECT max(position) FROM fresh)
+              ELSE s.last END AS reached FROM standing s),
+told AS MATERIALIZED (
+  SELECT w.id AS webhook_id, f.*, concat_ws(' ', w.id, lower(substring(x.webhook_url FROM '^[^:]+://[^/?#]+'))) AS lane
+    FROM fresh f
+    JOIN live w ON w.account_id = f.account_id AND f.position > w.after AND 'execution.' || f.kind = ANY (w.event_types)
+    LEFT JOIN executions x ON w.url IS NULL AND x.id = f.execution_id
+   WHERE w.url IS NOT NULL OR x.webhook_url IS NOT NULL),
+free AS MATERIALIZED (
+  SELECT id FROM executions WHERE id IN (SELECT execution_id FROM told) FOR KEY SHARE SKIP LOCKED),
+stopped AS MATERIALIZED (
+  SELECT webhook_id, min(position) - 1 AS position FROM told
+   WHERE execution_id NOT IN (SELECT id FROM free) GROUP BY webhook_id),
 moved AS (
-  UPDATE webhook_cursor c
-     SET position = CASE WHEN (SELECT count(*) FROM fresh) = %(limit)s THEN (SELECT max(position) FROM fresh)
-                         ELSE s.last END
-    FROM standing s RETURNING c.position, s.last),
+  UPDATE webhook_cursor c SET position = greatest(c.position, p.reached) FROM page p RETURNING c.position),
 added AS (
   INSERT INTO webhook_deliveries (account_id, webhook_id, execution_id, seq, type, occurred_at, lane)
-  SELECT f.account_id, w.id, f.execution_id, f.seq, 'execution.' || f.kind, f.created_at,
-         concat_ws(' ', w.id, lower(substring(x.webhook_url FROM '^[^:]+://[^/?#]+')))
-    FROM fresh f
-    JOIN live w ON w.account_id = f.account_id AND f.position > w.after_position
-     AND 'execution.' || f.kind = ANY (w.event_types)
-    LEFT JOIN executions x ON w.url IS NULL AND x.id = f.execution_id
-   WHERE w.url IS NOT NULL OR x.webhook_url IS NOT NULL
-   ORDER BY f.position, w.id
-  ON CONFLICT DO NOTHING RETURNING id)
-SELECT (SELECT count(*) FROM added) AS added, position < last AS has_more FROM moved
+  SELECT t.account_id, t.webhook_id, t.execution_id, t.seq, 'execution.' || t.kind, t.created_at, t.lane
+    FROM told t LEFT JOIN stopped s USING (webhook_id)
+   WHERE s.position IS NULL OR t.position <= s.position
+   ORDER BY t.position, t.webhook_id
+  ON CONFLICT DO NOTHING RETURNING id),
+behind AS MATERIALIZED (
+  SELECT f.id AS webhook_id, l.id IS NOT NULL AND s.position IS NULL AS has_more,
+         CASE WHEN l.id IS NULL THEN f.after ELSE greatest(l.after, coalesce(s.position, p.reached)) END AS position
+    FROM page p, wanted f LEFT JOIN live l USING (id) LEFT JOIN stopped s ON s.webhook_id = f.id),
+kept AS (
+  INSERT INTO webhook_arrears AS r (webhook_id, position)
+  SELECT b.webhook_id, b.position FROM behind b, moved m WHERE b.position < m.position
+  ON CONFLICT (webhook_id) DO UPDATE SET position = excluded.position WHERE r.position <> excluded.position),
+caught_up AS (
+  DELETE FROM webhook_arrears r USING moved m
+   WHERE NOT EXISTS (SELECT FROM behind b WHERE b.webhook_id = r.webhook_id AND b.position < m.position))
+SELECT (SELECT count(*) FROM added) AS added,
+       m.position < s.last OR EXISTS (SELECT FROM behind b WHERE b.has_more AND b.position < m.position) AS has_more
+  FROM moved m, standing s
 """
 
 # Of each lane the first attempt whose turn it is, and the retry that has been due longest; accounts take turns. Lanes
@@ -200,7 +226,7 @@ async def is_behind(connection: Connection) -> bool:
 
 async def fan_out(connection: Connection, *, limit: int = 500) -> FannedOut:
     """Make deliveries of the events after the cursor, and move it. Call it in a transaction; another worker may be at
-    it, and then nothing is done."""
+    it, and then nothing is done. It waits for nobody's locks."""
     row = await (await connection.execute(LOCK)).fetchone()
     if row is None or not row["is_locked"]:
         return FannedOut()

@@ -65,6 +65,14 @@ webhook_cursor = Table(
     Column("position", BigInteger, nullable=False, server_default=text("0")),
 )
 
+# Without a foreign key: it is written while somebody has the webhook locked.
+webhook_arrears = Table(
+    "webhook_arrears",
+    metadata,
+    Column("webhook_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False, comment="where it stands, while it is behind the cursor"),
+)
+
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
