@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from litestar import Litestar, Request
@@ -82,6 +83,16 @@ def token_of(scope: Scope) -> str:
     if scheme.lower() not in SCHEMES:
         raise Unauthorized("Send the header Authorization: Token <your-token>.")
     return token.strip()
+
+
+def still_allowed(request: AccountRequest, authenticator: Authenticator) -> Callable[[], Awaitable[bool]]:
+    """For what outlives the moment in which its request was let in: whether its token means the same account yet."""
+    token, principal = token_of(request.scope), request.user
+
+    async def is_allowed() -> bool:
+        return await authenticator.principal(token) == principal
+
+    return is_allowed
 
 
 def admins_only(connection: ASGIConnection[BaseRouteHandler, Principal, None, State], _: BaseRouteHandler) -> None:

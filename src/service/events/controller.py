@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from service.accounts.access import Principal
-from service.accounts.gate import AccountRequest, token_of
+from service.accounts.gate import AccountRequest, still_allowed
 from service.errors import NotFound
 from service.events import models, store
 from service.events.asking import Asked, read_asked
@@ -108,17 +108,12 @@ def _feed(
     head: int,
 ) -> Feed:
     """A stream that lasts as long as its token does, and means the same account."""
-    token, principal = token_of(request.scope), request.user
-
-    async def is_allowed() -> bool:
-        return await authenticator.principal(token) == principal
-
     return Feed(
         source=source,
         of=of,
         after=asked.after,
         head=head,
-        is_allowed=is_allowed,
+        is_allowed=still_allowed(request, authenticator),
         beat_seconds=settings.heartbeat_seconds,
     )
 

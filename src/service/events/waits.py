@@ -6,9 +6,10 @@ import asyncio
 import re
 import time
 
-from service.accounts.gate import AccountRequest
+from service.accounts.access import Authenticator
+from service.accounts.gate import AccountRequest, still_allowed
 from service.database import Database
-from service.errors import NotFound
+from service.errors import NotFound, Unauthorized
 from service.events import store
 from service.events.hub import EXECUTION, Hub
 from service.events.stream import until_gone
@@ -30,11 +31,19 @@ def seconds_asked(request: AccountRequest) -> int | None:
 
 
 async def until_final(
-    request: AccountRequest, database: Database, hub: Hub, execution_id: int, *, seconds: float
-) -> None:
+    request: AccountRequest,
+    database: Database,
+    authenticator: Authenticator,
+    hub: Hub,
+    execution_id: int,
+    *,
+    seconds: float,
+) -> bool:
     """Return when the execution has ended, so many seconds have passed, the client has left or the process stops.
+    False: the client has left, and nobody will read an answer.
 
-    No connection to the database is held meanwhile. Raises NotFound if it is absent or another account's.
+    No connection to the database is held meanwhile. Raises NotFound if it is absent or another account's, and
+    Unauthorized if the token or its account was disabled meanwhile.
     """
     ends_at = time.monotonic() + seconds
     account_id = None if request.user.is_admin else request.user.account_id
@@ -43,11 +52,15 @@ async def until_final(
     if standing is None:
         raise NotFound
     if standing.is_final:
-        return
+        return True
     with hub.watch(EXECUTION, execution_id, head=standing.last) as watch:
         gone = asyncio.ensure_future(until_gone(request.receive, watch))
         try:
             while not (watch.is_over or watch.topic.is_final) and (left := ends_at - time.monotonic()) > 0:
                 await watch.wait(left)
         finally:
+            has_left = gone.done()
             gone.cancel()
+    if not has_left and not await still_allowed(request, authenticator)():
+        raise Unauthorized("Invalid token.")
+    return not has_left

@@ -26,7 +26,7 @@ from service.executions.start_bodies import read_item, read_start
 from service.files.limits import FileLimits
 from service.idempotency.actions import HEADER, REPEATED, Answer, read_key
 from service.pages import Page, Source, paginate
-from service.provided import Database, Hub, Notifier, Registry, Settings
+from service.provided import Authenticator, Database, Hub, Notifier, Registry, Settings
 from service.webhooks.callbacks import callbacks
 from service.wire import Id, only_header
 
@@ -70,6 +70,7 @@ class ExecutionsController(Controller):
         notifier: Notifier,
         registry: Registry,
         settings: Settings,
+        authenticator: Authenticator,
         hub: Hub,
         agent_id: Id,
     ) -> Response[models.Execution]:
@@ -95,7 +96,7 @@ class ExecutionsController(Controller):
             return respond(answer, polling.AT_ONCE)
         accepted = msgspec.json.decode(answer.body, type=polling.Accepted)
         try:
-            await until_final(request, database, hub, accepted.id, seconds=seconds)
+            await until_final(request, database, authenticator, hub, accepted.id, seconds=seconds)
             row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
         except (NotFound, Unavailable):  # it is accepted, whatever became of it, or of the database, since
             return respond(answer, polling.AT_ONCE)
@@ -146,13 +147,13 @@ class ExecutionsController(Controller):
         opt={"waits": True, "tagged": True},
     )
     async def get_execution(
-        self, request: AccountRequest, database: Database, hub: Hub, execution_id: Id
+        self, request: AccountRequest, database: Database, authenticator: Authenticator, hub: Hub, execution_id: Id
     ) -> Response[models.Execution]:
         """Poll it until `status` is finished or failed, every `Retry-After` seconds, or let `Prefer: wait=N` hold the
         answer back until then."""
         seconds = seconds_asked(request)
         if seconds is not None:
-            await until_final(request, database, hub, execution_id, seconds=seconds)
+            await until_final(request, database, authenticator, hub, execution_id, seconds=seconds)
         row = await actions.get(database, request.user, execution_id)
         return polling.polled(row, if_none_match=request.headers.get("if-none-match"), waited=seconds)
 

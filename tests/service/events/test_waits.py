@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -183,3 +184,32 @@ def test_start_that_waits_stays_accepted_when_its_execution_is_erased(
         answer = client.post(agent(world.one), json=body, headers={"Prefer": "wait=15"})
         thread.join()
         assert (answer.status_code, answer.headers["location"]) == (202, one(answer.json()["id"]))
+
+
+@pytest.mark.parametrize("is_start", [True, False])
+def test_wait_whose_token_is_disabled_meanwhile_is_401(
+    database_url: str, teller: Teller, world: World, is_start: bool
+) -> None:
+    def disable() -> None:
+        until(lambda: served.hub.watching > 0)
+        changed = admin.patch(f"/api/service-accounts/{world.user.id}/", json={"is_active": False})
+        assert changed.status_code == 200, changed.text
+        for (execution_id,) in teller.connection.execute("SELECT execution_id FROM execution_runtime").fetchall():
+            teller.finish(execution_id)
+
+    with (
+        live(database_url) as served,
+        served.client(world.user.token) as client,
+        served.client(world.admin.token) as admin,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        disabling = pool.submit(disable)
+        headers = {"Prefer": "wait=15"}
+        if is_start:
+            body = {"execution_key": "summary", "input": {"text": "x"}}
+            answer = client.post(agent(world.one), json=body, headers=headers)
+        else:
+            answer = client.get(one(teller.accept()), headers=headers)
+        disabling.result()
+        assert (answer.status_code, answer.json()["detail"]) == (401, "Invalid token.")
+        assert "preference-applied" not in answer.headers
