@@ -106,6 +106,17 @@ def test_batch_when_repeated_with_its_key_then_the_same_bytes_and_another_body_i
     assert written(connection) == 1
 
 
+def test_batch_when_nothing_of_it_starts_then_its_key_is_used_and_a_wait_is_not_applied(
+    client: Client, world: World
+) -> None:
+    headers = {"Idempotency-Key": "all wrong", "Prefer": "wait=30"}
+    answers = [client.post(batches(world.one), json={"items": [WRONG]}, headers=headers) for _ in range(2)]
+    assert [statuses(answer) for answer in answers] == [[400], [400]]
+    assert [answer.headers.get("idempotent-replayed") for answer in answers] == [None, "true"]
+    assert not any("preference-applied" in answer.headers for answer in answers)
+    assert client.post(batches(world.one), json={"items": [ASKED]}, headers=headers).status_code == 422
+
+
 @pytest.mark.parametrize("cuts", [[Cut.REPLY], [Cut.BEFORE]])
 def test_batch_when_the_connection_breaks_at_the_commit_then_written_once(
     database_url: str,
