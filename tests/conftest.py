@@ -24,7 +24,8 @@ def pg_server() -> Iterator[str]:
     """The superuser's URL of the server that tests share; TEST_DATABASE_URL names one to use instead of our own."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         postgres.create_roles(given)
-        yield given
+        with postgres.administered(given):
+            yield given
         return
     with postgres.throwaway_cluster() as url:
         yield url

@@ -31,6 +31,7 @@ THROWAWAY = {
 }
 
 _numbers = count(1)
+_administrators: dict[str, psycopg.Connection] = {}
 
 
 @contextmanager
@@ -41,7 +42,8 @@ def throwaway_cluster(*, binaries: Path | None = None) -> Iterator[str]:
     try:
         with Cluster(directory, binaries=binaries, options=THROWAWAY) as cluster:
             create_roles(cluster.url)
-            yield cluster.url
+            with administered(cluster.url):
+                yield cluster.url
     finally:
         shutil.rmtree(directory)
 
@@ -97,19 +99,37 @@ def clone(template: Template) -> Iterator[str]:
 
 
 @contextmanager
+def administered(server_url: str) -> Iterator[None]:
+    """Meanwhile one connection makes and drops this server's databases. Not for a server that a test restarts."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        _administrators[server_url] = connection
+        try:
+            yield
+        finally:
+            del _administrators[server_url]
+
+
+@contextmanager
 def _database(server_url: str, *, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
-            )
-        )
+    _administer(
+        server_url,
+        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
+            sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template)
+        ),
+    )
     try:
         yield as_role(in_database(server_url, name), OWNER)
     finally:
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        _administer(server_url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _administer(server_url: str, statement: sql.Composed) -> None:
+    if shared := _administrators.get(server_url):
+        shared.execute(statement)
+        return
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(statement)
 
 
 def migrate(url: str) -> None:
