@@ -17,6 +17,7 @@ from agentic_client import AsyncClient, Client, Retrying
 from tests import postgres
 from tests.service.conftest import World, make_world
 from tests.service.events.conftest import Live, Teller, live
+from tests.tasks.hooks import KEY
 
 PATIENT = Retrying(attempts=5, first_seconds=0.01, longest_seconds=5.0)
 """Quick, so that tests need not wait, but as often as it takes."""
@@ -102,7 +103,7 @@ def place(template_database: postgres.Template) -> Iterator[Place]:
     """One for all tests of a module; each leaves its executions behind."""
     with postgres.clone(template_database) as url, psycopg.connect(url, autocommit=True) as connection:
         world = make_world(connection)
-        with live(url) as served:
+        with live(url, AGENTIC_SECRET_KEY=KEY) as served:
             until(lambda: served.server.started)
             yield Place(served, world, Teller(connection, world), url)
 

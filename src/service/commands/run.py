@@ -47,7 +47,9 @@ def command(
         click.echo(f"\n{_left(started, once)}", err=True)
         sys.exit(INTERRUPTED)
     except SetupError as error:
-        raise error if started is None else SetupError(f"{error.detail}\n{_left(started, once)}") from error
+        if started is None and not getattr(error.__cause__, "may_have_happened", False):
+            raise
+        raise SetupError(f"{error.detail}\n{_left(started, once)}") from error
     _print(execution, as_json=as_json)
     sys.exit(0 if execution.is_finished else 1)
 

@@ -23,8 +23,21 @@ from agentic_client.errors import (
     Unreachable,
     WaitTimedOut,
 )
-from agentic_client.models import Batch, BatchResult, Definition, Event, Execution, File, Status, Usage
-from agentic_client.options import BatchItem, Filters, RerunOptions, StartOptions
+from agentic_client.models import (
+    Attempt,
+    Batch,
+    BatchResult,
+    Definition,
+    Delivery,
+    Event,
+    Execution,
+    File,
+    Status,
+    Usage,
+    Webhook,
+    WebhookWithSecret,
+)
+from agentic_client.options import BatchItem, Filters, NewWebhook, RerunOptions, StartOptions, WebhookChange
 from agentic_client.retrying import Retrying
 from agentic_client.uploads import Upload
 from agentic_client.webhooks import WebhookMessage, verify_webhook
@@ -33,6 +46,7 @@ __all__ = [
     "AgenticError",
     "ApiError",
     "AsyncClient",
+    "Attempt",
     "BadRequest",
     "Batch",
     "BatchItem",
@@ -42,6 +56,7 @@ __all__ = [
     "Conversation",
     "Cycle",
     "Definition",
+    "Delivery",
     "Event",
     "Execution",
     "ExecutionFailed",
@@ -54,6 +69,7 @@ __all__ = [
     "InvalidSignature",
     "Issue",
     "KeyReused",
+    "NewWebhook",
     "NotFound",
     "RateLimited",
     "RerunOptions",
@@ -69,6 +85,9 @@ __all__ = [
     "Usage",
     "Verdict",
     "WaitTimedOut",
+    "Webhook",
+    "WebhookChange",
     "WebhookMessage",
+    "WebhookWithSecret",
     "verify_webhook",
 ]

@@ -10,13 +10,22 @@ from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
-from agentic_client import calls, flows
+from agentic_client import calls, flows, webhook_calls
 from agentic_client.calls import Call
 from agentic_client.connection import TIMEOUT_SECONDS, arguments
 from agentic_client.conversations import Conversation
 from agentic_client.flows import Came, Done, Flow, Pause, Send, advance
-from agentic_client.models import Batch, Definition, Event, Execution, File
-from agentic_client.options import BatchItem, Filters, RerunOptions, StartOptions
+from agentic_client.models import (
+    Batch,
+    Definition,
+    Delivery,
+    Event,
+    Execution,
+    File,
+    Webhook,
+    WebhookWithSecret,
+)
+from agentic_client.options import BatchItem, Filters, NewWebhook, RerunOptions, StartOptions, WebhookChange
 from agentic_client.retrying import DEFAULT, Retrying
 from agentic_client.streams import Subscription
 from agentic_client.uploads import Sendable, uploads
@@ -27,7 +36,7 @@ T = TypeVar("T")
 class AsyncClient:
     """Talks to one service with one token, in one event loop. Close it, or use it as a context.
 
-    Every call may raise what errors.py draws. Where a method takes an execution, its id will do.
+    Every call may raise what errors.py draws. Where a method takes an execution or a webhook, its id will do.
     """
 
     def __init__(
@@ -92,16 +101,11 @@ class AsyncClient:
 
     async def delete(self, execution: Execution | int) -> None:
         """Erase a final execution, with its conversation, files and events."""
-        await self._run(flows.deleted(execution, self._retrying))
+        await self._run(flows.deleted(calls.delete(execution), self._retrying))
 
-    async def executions(self, *, page_size: int = 100, **filters: Unpack[Filters]) -> AsyncIterator[Execution]:
+    def executions(self, *, page_size: int = 100, **filters: Unpack[Filters]) -> AsyncIterator[Execution]:
         """The account's executions, newest first, fetched page by page. What starts meanwhile is not among them."""
-        call: Call[calls.Page] | None = calls.executions(filters, page_size=page_size)
-        while call is not None:
-            page = await self._do(call)
-            for execution in page.executions:
-                yield execution
-            call = page.next
+        return self._items(calls.executions(filters, page_size=page_size))
 
     def stream(self, execution: Execution | int, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """An execution's events after a `sequence`, as they come, up to its last. None is lost or twice when the
@@ -121,6 +125,48 @@ class AsyncClient:
         """A file's content."""
         return await self._do(calls.download(file))
 
+    def webhooks(self, *, account: str | None = None) -> AsyncIterator[Webhook]:
+        """The account's webhooks, newest first; `account="all"`, for admins: everybody's."""
+        return self._items(webhook_calls.webhooks(account=account))
+
+    async def create_webhook(self, url: str | None = None, **options: Unpack[NewWebhook]) -> WebhookWithSecret:
+        """Tell a URL what happens, or without one sign for the `webhook_url` that executions name. Sent once:
+        where no answer came, `webhooks` says whether it is there, and `rotate_secret` gives it another secret."""
+        return await self._do(webhook_calls.create(url, options))
+
+    async def get_webhook(self, webhook: Webhook | int) -> Webhook:
+        """A webhook as it is now, without its secret."""
+        return await self._do(webhook_calls.get(webhook))
+
+    async def change_webhook(self, webhook: Webhook | int, **options: Unpack[WebhookChange]) -> Webhook:
+        """Change what the options say; `is_active=True` switches one on again that had answered 410."""
+        return await self._do(webhook_calls.change(webhook, options))
+
+    async def delete_webhook(self, webhook: Webhook | int) -> None:
+        """Send it nothing more; what waits is dropped."""
+        await self._run(flows.deleted(webhook_calls.delete(webhook), self._retrying))
+
+    async def rotate_secret(self, webhook: Webhook | int, *, keep_old_seconds: int | None = None) -> WebhookWithSecret:
+        """A new secret. The old ones sign as well for so many seconds, a day unless said. Sent once: where no answer
+        came, do it again, and what nobody saw is one of the old ones."""
+        return await self._do(webhook_calls.rotate_secret(webhook, keep_old_seconds=keep_old_seconds))
+
+    async def ping_webhook(self, webhook: Webhook | int) -> Delivery:
+        """Send a test message. Sent once: where no answer came, `deliveries` says whether there is one."""
+        return await self._do(webhook_calls.ping(webhook))
+
+    def deliveries(self, webhook: Webhook | int, *, page_size: int = 100) -> AsyncIterator[Delivery]:
+        """Every message to a webhook with every attempt, newest first, fetched page by page."""
+        return self._items(webhook_calls.deliveries(webhook, page_size=page_size))
+
+    def deliveries_of_execution(self, execution: Execution | int, *, page_size: int = 100) -> AsyncIterator[Delivery]:
+        """Every message about an execution, to whomever, newest first, fetched page by page."""
+        return self._items(webhook_calls.deliveries_of_execution(execution, page_size=page_size))
+
+    async def redeliver(self, webhook: Webhook | int, delivery: Delivery | int) -> Delivery:
+        """Send a message again with the same `webhook-id`, whatever became of it. Sent once."""
+        return await self._do(webhook_calls.redeliver(webhook, delivery))
+
     async def aclose(self) -> None:
         """Close its connections."""
         await self._http.aclose()
@@ -135,6 +181,14 @@ class AsyncClient:
 
     async def _do(self, call: Call[T]) -> T:
         return await self._run(flows.answered(call, self._retrying))
+
+    async def _items(self, first: Call[calls.Page[T]]) -> AsyncIterator[T]:
+        call: Call[calls.Page[T]] | None = first
+        while call is not None:
+            page = await self._do(call)
+            for item in page.items:
+                yield item
+            call = page.next
 
     async def _run(self, flow: Flow[T]) -> T:
         step = advance(flow)

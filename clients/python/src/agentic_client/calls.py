@@ -1,5 +1,6 @@
 """Requests and what their answers are read as. Nothing here sends anything, and every one of these may be sent again:
-reads, cancels and deletes by nature, starts because each carries an Idempotency-Key."""
+reads, cancels and deletes by nature, starts because each carries an Idempotency-Key. Those of webhooks that may not are
+in webhook_calls.py."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ Query: TypeAlias = tuple[tuple[str, str], ...]
 class Call(Generic[T]):
     """One request. Its bytes are made once: a repeat under the same key must ask for the same.
 
-    `held_seconds`: how much longer than others it may take to be answered.
+    `held_seconds`: how much longer than others it may take to be answered. `may_happen_twice`: it may be sent again
+    where nobody knows whether it was carried out.
     """
 
     method: str
@@ -46,6 +48,7 @@ class Call(Generic[T]):
     form: Mapping[str, str] | None = None
     files: Sequence[Upload] = ()
     held_seconds: float = 0
+    may_happen_twice: bool = True
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """The request as this client sends it."""
@@ -64,11 +67,11 @@ class Call(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Page:
-    """Executions, and the request for those that come after; None at the end."""
+class Page(Generic[T]):
+    """Items of a list, and the request for those that come after; None at the end."""
 
-    executions: list[Execution]
-    next: Call[Page] | None
+    items: list[T]
+    next: Call[Page[T]] | None
 
 
 def definitions(agent_id: int) -> Call[list[Definition]]:
@@ -87,7 +90,7 @@ def start(
     options: StartOptions,
 ) -> Call[Execution]:
     """A start: JSON, or a form where there are files."""
-    fields = {"execution_key": execution_key, "input": {} if given is None else given, **_fields(options)}
+    fields = {"execution_key": execution_key, "input": {} if given is None else given, **stated(options)}
     path, headers = f"/api/agents/{agent_id}/agentic-executions/", _once(idempotency_key)
     if not files:
         return Call(
@@ -99,11 +102,11 @@ def start(
 
 def batch(agent_id: int, items: Sequence[BatchItem], *, atomic: bool, idempotency_key: str | None) -> Call[Batch]:
     """Many starts, one key."""
-    body = {"items": [_fields(item) for item in items], "atomic": atomic}
+    body = {"items": [stated(item) for item in items], "atomic": atomic}
     return Call(
         method="POST",
         path=f"/api/agents/{agent_id}/agentic-executions/batch/",
-        read=lambda response: read(Batch, _json(response)),
+        read=lambda response: read(Batch, json_object(response)),
         headers={**_once(idempotency_key), **JSON},
         content=json.dumps(body).encode(),
         held_seconds=BATCH_SECONDS,
@@ -114,42 +117,44 @@ def rerun(of: Execution | int, *, idempotency_key: str | None, options: RerunOpt
     """The same once more, but for what the options say."""
     return Call(
         method="POST",
-        path=f"{_path(of)}rerun/",
+        path=f"{execution_path(of)}rerun/",
         read=_execution,
         headers={**_once(idempotency_key), **JSON},
-        content=json.dumps(_fields(options)).encode(),
+        content=json.dumps(stated(options)).encode(),
     )
 
 
 def get(of: Execution | int, *, wait_seconds: int = 0) -> Call[Execution]:
     """An execution; held back for so many seconds if it has not ended."""
     headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
-    return Call(method="GET", path=_path(of), read=_execution, headers=headers, held_seconds=float(wait_seconds))
+    return Call(
+        method="GET", path=execution_path(of), read=_execution, headers=headers, held_seconds=float(wait_seconds)
+    )
 
 
 def cancel(of: Execution | int) -> Call[Execution]:
     """Ask for its end."""
-    return Call(method="POST", path=f"{_path(of)}cancel/", read=_execution)
+    return Call(method="POST", path=f"{execution_path(of)}cancel/", read=_execution)
 
 
 def delete(of: Execution | int) -> Call[None]:
     """Erase it."""
-    return Call(method="DELETE", path=_path(of), read=lambda response: None)
+    return Call(method="DELETE", path=execution_path(of), read=lambda response: None)
 
 
-def executions(filters: Filters, *, page_size: int) -> Call[Page]:
+def executions(filters: Filters, *, page_size: int) -> Call[Page[Execution]]:
     """The newest of those that the filters find."""
     given: dict[str, Any] = {**filters}
     metadata: Mapping[str, str] = given.pop("metadata", None) or {}
-    query = [(name, str(value)) for name, value in _fields(given).items()]
+    query = [(name, str(value)) for name, value in stated(given).items()]
     query += [(f"metadata[{name}]", text) for name, text in metadata.items()]
-    return _page((*query, ("page_size", str(page_size))), "")
+    return pages(Execution, EXECUTIONS, (*query, ("page_size", str(page_size))))
 
 
 def conversation(of: Execution | int) -> Call[Conversation]:
     """The record of a run."""
     path = f"/api/conversations/{of if isinstance(of, int) else of.conversation}/"
-    return Call(method="GET", path=path, read=lambda response: read(Conversation, _json(response)))
+    return Call(method="GET", path=path, read=lambda response: read(Conversation, json_object(response)))
 
 
 def download(file: File) -> Call[bytes]:
@@ -163,27 +168,29 @@ def events(of: Execution | int | None, *, after: int) -> Call[None]:
     """A stream of an execution's events, or of the account's; its answer is read as it comes."""
     return Call(
         method="GET",
-        path=f"{EXECUTIONS if of is None else _path(of)}events/",
+        path=f"{EXECUTIONS if of is None else execution_path(of)}events/",
         read=lambda response: None,
         headers={"Accept": "text/event-stream", "Last-Event-ID": str(after)},
         held_seconds=SILENT_SECONDS,
     )
 
 
-def _page(query: Query, cursor: str) -> Call[Page]:
-    """Of the link to the next page only the cursor is used: what the server thinks its host is does not matter."""
+def pages(kind: Callable[..., T], path: str, query: Query, *, by: str = "cursor", at: str = "") -> Call[Page[T]]:
+    """A page of a list, from the start unless `at` says where. Of the link to the next page only what it pages `by` is
+    used: what the server thinks its host is does not matter."""
 
-    def page(response: httpx.Response) -> Page:
-        body = _json(response)
+    def page(response: httpx.Response) -> Page[T]:
+        body = json_object(response)
         link = body.get("next")
-        following = parse_qs(urlsplit(link).query).get("cursor") if isinstance(link, str) else None
-        found = [read(Execution, each) for each in body.get("results", [])]
-        return Page(found, _page(query, following[0]) if following else None)
+        following = parse_qs(urlsplit(link).query).get(by) if isinstance(link, str) else None
+        found = [read(kind, each) for each in body.get("results", [])]
+        return Page(found, pages(kind, path, query, by=by, at=following[0]) if following else None)
 
-    return Call(method="GET", path=EXECUTIONS, read=page, query=(*query, ("cursor", cursor)))
+    return Call(method="GET", path=path, read=page, query=(*query, (by, at)))
 
 
-def _path(of: Execution | int) -> str:
+def execution_path(of: Execution | int) -> str:
+    """Where an execution is."""
     return f"{EXECUTIONS}{of if isinstance(of, int) else of.id}/"
 
 
@@ -192,7 +199,7 @@ def _once(idempotency_key: str | None) -> dict[str, str]:
     return {"Idempotency-Key": str(uuid4()) if idempotency_key is None else idempotency_key}
 
 
-def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
+def stated(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON has them; what is None is left out. Raises ValueError for a time without its zone."""
     return {name: _value(name, value) for name, value in options.items() if value is not None}
 
@@ -206,10 +213,11 @@ def _value(name: str, value: object) -> object:
 
 
 def _execution(response: httpx.Response) -> Execution:
-    return read(Execution, _json(response))
+    return read(Execution, json_object(response))
 
 
-def _json(response: httpx.Response) -> Mapping[str, Any]:
+def json_object(response: httpx.Response) -> Mapping[str, Any]:
+    """An answer's body. Raises UnexpectedAnswer where it is no object."""
     body = _decoded(response)
     if not isinstance(body, dict):
         raise UnexpectedAnswer(f"The API answered {response.status_code} without a JSON object.")

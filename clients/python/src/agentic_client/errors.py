@@ -31,19 +31,21 @@ MOST_SHOWN = 200
 
 
 class AgenticError(Exception):
-    """Something that callers may want to tell apart. `attempts`: how often the request had been sent."""
+    """Something that callers may want to tell apart. `attempts`: how often the request had been sent.
+    `may_have_happened`: it, or an attempt before it, may have been carried out all the same."""
 
     attempts: int = 1
+    may_have_happened: bool = False
     retry_after_seconds: float | None = None
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether the same request may succeed in a moment, and cannot be carried out twice."""
+        """Whether the same request may succeed in a moment."""
         return False
 
 
 class Unreachable(AgenticError):
-    """No answer came. With its Idempotency-Key the request may be sent again, whether it arrived or not."""
+    """No answer came; whether the request arrived is not known, unless nothing could be connected to."""
 
     @property
     def may_be_repeated(self) -> bool:
@@ -52,6 +54,8 @@ class Unreachable(AgenticError):
 
 class UnexpectedAnswer(AgenticError):
     """The answer is not one of this API; is the URL right?"""
+
+    may_have_happened = True
 
 
 class InvalidSignature(AgenticError):
@@ -98,6 +102,7 @@ class ApiError(AgenticError):
         self.detail = str(document.get("detail", ""))
         self.errors = tuple(_field_errors(document.get("errors")))
         self.retry_after_seconds = retry_after_seconds
+        self.may_have_happened = status >= 500
         super().__init__(f"{status} {self.title}: {self.detail}")
 
     @property

@@ -28,6 +28,9 @@ T = TypeVar("T")
 LONG_POLL_SECONDS = 25
 """How long one answer is waited for: proxies cut off what is silent for half a minute."""
 
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""What httpx raises before there is a connection to send anything over."""
+
 
 @dataclass(frozen=True)
 class Send:
@@ -69,10 +72,10 @@ def answered(call: Call[T], retrying: Retrying) -> Flow[T]:
     return call.read(response)
 
 
-def deleted(of: Execution | int, retrying: Retrying) -> Flow[None]:
-    """Delete an execution. One that is gone after a first attempt without an answer was deleted by that."""
+def deleted(call: Call[None], retrying: Retrying) -> Flow[None]:
+    """Delete something. What is gone after a first attempt without an answer was deleted by that."""
     try:
-        yield from answered(calls.delete(of), retrying)
+        yield from answered(call, retrying)
     except NotFound as error:
         if error.attempts == 1:
             raise
@@ -107,6 +110,7 @@ def ended(
 def _accepted(call: Call[Any], retrying: Retrying) -> Flow[httpx.Response]:
     """The answer of success."""
     attempt = 0
+    may_have_happened = False
     while True:
         attempt += 1
         came = yield Send(call)
@@ -115,7 +119,8 @@ def _accepted(call: Call[Any], retrying: Retrying) -> Flow[httpx.Response]:
             return came
         error = error_of(came) if isinstance(came, httpx.Response) else unreachable(came)
         error.attempts = attempt
-        pause = retrying.pause(attempt, error)
+        error.may_have_happened = may_have_happened = may_have_happened or error.may_have_happened
+        pause = retrying.pause(attempt, error) if call.may_happen_twice or not may_have_happened else None
         if pause is None:
             raise error
         yield Pause(pause)
@@ -125,4 +130,5 @@ def unreachable(error: httpx.RequestError) -> Unreachable:
     """The same as an error of this package."""
     made = Unreachable(f"No answer: {error or type(error).__name__}")
     made.__cause__ = error
+    made.may_have_happened = not isinstance(error, NEVER_SENT)
     return made

@@ -139,3 +139,55 @@ class Event:
     def is_final(self) -> bool:
         """Whether it is the last of its execution."""
         return self.kind in FINAL_KINDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """Somebody who is told. `url` is None for the one that signs for the `webhook_url` of executions;
+    `disabled_reason` is `gone` when it answered 410; `old_secret_until`: an older secret signs as well until then."""
+
+    id: int
+    account: int
+    url: str | None
+    event_types: tuple[str, ...]
+    body: str
+    is_active: bool
+    disabled_reason: str | None
+    old_secret_until: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookWithSecret(Webhook):
+    """The same beside its new secret, which is never shown again: keep it before anything else."""
+
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One request to a receiver. `milliseconds` is None while it is under way; `error` is None where it accepted."""
+
+    number: int
+    started_at: datetime
+    status_code: int | None
+    milliseconds: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One message to one receiver; `message_id` is what the receiver gets as `webhook-id`. `status` is pending,
+    delivered, failed or dropped."""
+
+    id: int
+    webhook: int
+    message_id: str
+    type: str
+    execution: int | None
+    sequence: int | None
+    status: str
+    created_at: datetime
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    attempts: tuple[Attempt, ...]

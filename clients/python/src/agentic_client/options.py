@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Required, TypeAlias, TypedDict
+from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 from agentic_client.models import Status
 
@@ -54,3 +54,18 @@ class Filters(TypedDict, total=False):
     started_from: Moment | None
     started_before: Moment | None
     account: str | None
+
+
+class NewWebhook(TypedDict, total=False):
+    """Of a new webhook. `event_types`, such as `execution.finished`: those of an end if left out; `body`: ids and
+    where to read more (thin), or the execution as it is (full)."""
+
+    event_types: Sequence[str] | None
+    body: Literal["thin", "full"] | None
+
+
+class WebhookChange(NewWebhook, total=False):
+    """What of a webhook is to be different; the rest stays."""
+
+    url: str | None
+    is_active: bool | None
