@@ -57,7 +57,7 @@ def upgrade(settings: Settings) -> None:
 def migration_failed(error: psycopg.Error) -> SetupError:
     """What is told of a migration that PostgreSQL refused or did not answer: its first line, and where to look."""
     reason = str(error).strip().splitlines()[0]
-    return SetupError(f"Migration failed: {reason}. `agentic doctor` says what the role lacks.")
+    return SetupError(f"Migration failed: {reason}. `agentic doctor` says what is missing, and who is to connect.")
 
 
 def _run_revisions(engine: Engine) -> None:

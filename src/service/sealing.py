@@ -34,6 +34,11 @@ class Keys:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def newest(self) -> Keys:
+        """The one that seals, alone."""
+        return Keys(self._keys[:1])
+
     def seal(self, secret: bytes) -> bytes:
         """Encrypted and authenticated. Raises LookupError where there is no key."""
         return self._fernet.encrypt(secret)

@@ -16,7 +16,7 @@ from service.errors import SetupError
 from service.poolers import is_pooled
 from service.profiles import ModelProfile
 from service.revisions import head_revision
-from service.sealing import Unreadable
+from service.sealing import Keys, Unreadable
 from service.settings import Settings
 
 OLDEST_SERVER = 150000
@@ -54,7 +54,7 @@ def examine() -> list[Finding]:
         with _connect(settings.direct_url) as session:
             findings += _pooler(session, settings)
             roles = [] if is_embedded else _roles(session, settings)
-            findings += [_revision(session), *roles, _workers(session), _queue(session)]
+            findings += [_revision(session, settings), *roles, _workers(session), _queue(session)]
             findings.append(_secret_key(session, settings))
     return [*findings, _definitions(), *_models(settings)]
 
@@ -103,16 +103,24 @@ def _pooler(session: Session, settings: Settings) -> list[Finding]:
     return [Finding("DATABASE_DIRECT_URL", "note", text, ("export DATABASE_DIRECT_URL=… (past the pooler)",))]
 
 
-def _revision(session: Session) -> Finding:
-    head = head_revision()
+def _revision(session: Session, settings: Settings) -> Finding:
+    head, mend = head_revision(), _migrate(session, settings)
     has_table = session.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
     if has_table is None or not has_table[0]:
-        return Finding("migrations", "bad", f"none has run; the newest is {head}", ("agentic migrate",))
+        return Finding("migrations", "bad", f"none has run; the newest is {head}", (mend,))
     row = session.execute("SELECT version_num FROM alembic_version").fetchone()
     current = "none" if row is None else str(row[0])
     if current != head:
-        return Finding("migrations", "bad", f"at {current}; this code needs {head}", ("agentic migrate",))
+        return Finding("migrations", "bad", f"at {current}; this code needs {head}", (mend,))
     return Finding("migrations", "good", f"at {head}")
+
+
+def _migrate(session: Session, settings: Settings) -> str:
+    """The command; with who is to connect, where there is an owner and this role may not act as it."""
+    row = session.execute(
+        "SELECT pg_has_role(current_user, rolname, 'MEMBER') FROM pg_roles WHERE rolname = %s", (settings.owner_role,)
+    ).fetchone()
+    return f"agentic migrate{'' if row is None or row[0] else f' (connected as {settings.owner_role})'}"
 
 
 def _roles(session: Session, settings: Settings) -> list[Finding]:
@@ -182,22 +190,38 @@ def _queue(session: Session) -> Finding:
     return Finding("queue", "note" if age > 10 else "good", f"{waiting} ready, the oldest for {age:.0f} s")
 
 
+SEALED = """
+SELECT sealed FROM webhook_secrets WHERE expires_at IS NULL OR expires_at > now() ORDER BY id DESC LIMIT 10000
+"""
+
+
 def _secret_key(session: Session, settings: Settings) -> Finding:
     """Whether webhooks can be made here, and those that there are be signed for."""
-    subject, mend = "AGENTIC_SECRET_KEY", (MAKE_KEY, "set it for every API and worker, or name its file")
+    subject, keys = "AGENTIC_SECRET_KEY", settings.secret_keys
+    mend = (MAKE_KEY, "set it for every API and worker, or name its file")
     try:
-        row = session.execute("SELECT sealed FROM webhook_secrets ORDER BY id DESC LIMIT 1").fetchone()
+        sealed = [bytes(row[0]) for row in session.execute(SEALED) if isinstance(row[0], bytes)]
     except psycopg.Error as error:
         return Finding(subject, "bad", _first_line(error), ("agentic migrate",))
-    if not settings.secret_keys:
-        text = "is not set here: webhooks are refused" + (", and those that there are not signed for" if row else "")
+    if not keys:
+        text = "is not set here: webhooks are refused" + (", and those that there are not signed for" if sealed else "")
         return Finding(subject, "note", text, mend)
+    count = len(sealed)
+    if unopened := sum(not _opens(keys, each) for each in sealed):
+        return Finding(
+            subject, "bad", f"does not open {unopened} of {count} secrets of webhooks: another key sealed them"
+        )
+    if older := sum(not _opens(keys.newest, each) for each in sealed) if len(keys) > 1 else 0:
+        return Finding(subject, "note", f"{older} of {count} secrets of webhooks still need an older key: keep it")
+    return Finding(subject, "good", f"is set{', and opens what was sealed' if sealed else ''}")
+
+
+def _opens(keys: Keys, sealed: bytes) -> bool:
     try:
-        if row is not None and isinstance(row[0], bytes):
-            settings.secret_keys.open(row[0])
+        keys.open(sealed)
     except Unreadable:
-        return Finding(subject, "bad", "does not open the secrets of webhooks: they were sealed under another key")
-    return Finding(subject, "good", "is set, and opens what was sealed" if row else "is set")
+        return False
+    return True
 
 
 def _definitions() -> Finding:

@@ -38,6 +38,12 @@ def test_doctor_before_the_first_migration_names_the_command(pg_server: str) -> 
         assert findings(url)["migrations"]["mend"] == ["agentic migrate"]
 
 
+def test_doctor_of_a_role_that_may_not_migrate_says_who_is_to_connect(pg_server: str) -> None:
+    with postgres.empty_database(pg_server) as url:
+        mend = findings(postgres.as_role(url, postgres.APP))["migrations"]["mend"]
+    assert mend == [f"agentic migrate (connected as {postgres.OWNER})"]
+
+
 def test_doctor_without_a_worker_says_that_executions_wait(database_url: str) -> None:
     finding = findings(database_url)["workers"]
     assert finding["state"] == "bad"
@@ -151,3 +157,24 @@ def test_doctor_tells_whether_secrets_of_webhooks_can_be_kept_and_opened(
     found = [findings(database_url, AGENTIC_SECRET_KEY=key)["AGENTIC_SECRET_KEY"] for key in keys]
     assert [each["state"] for each in found] == ["good", "bad"]
     assert not [key for key in keys if key in str(found)]
+
+
+def test_doctor_while_a_secret_needs_an_older_key_says_to_keep_it(
+    database_url: str, connection: psycopg.Connection
+) -> None:
+    old, new = new_key(), new_key()
+    webhook_id = http.create_webhook(connection, http.create_account(connection, "a").id)
+    for key in (old, new):
+        connection.execute(
+            "INSERT INTO webhook_secrets (webhook_id, sealed, expires_at) VALUES (%s, %s, now() + interval '1 hour')",
+            (webhook_id, read_keys(key).seal(b"x")),
+        )
+
+    def told(keys: str) -> tuple[str, str]:
+        finding = findings(database_url, AGENTIC_SECRET_KEY=keys)["AGENTIC_SECRET_KEY"]
+        return finding["state"], finding["text"]
+
+    assert told(f"{new},{old}") == ("note", "1 of 2 secrets of webhooks still need an older key: keep it")
+    assert told(new) == ("bad", "does not open 1 of 2 secrets of webhooks: another key sealed them")
+    connection.execute("UPDATE webhook_secrets SET expires_at = now() WHERE id = (SELECT min(id) FROM webhook_secrets)")
+    assert told(new) == ("good", "is set, and opens what was sealed")
