@@ -23,6 +23,8 @@ LONGEST_URL = 2000
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_.])?", re.IGNORECASE)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that was ever given out. What is outside is local, a translator's, as ::ffff:0:0:0/96, or nobody's."""
 _NEVER_PUBLIC = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -30,10 +32,8 @@ _NEVER_PUBLIC = tuple(
         *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
         *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        # Unspecified, loopback and IPv4-compatible; local NAT64; discard; Teredo and its neighbours; documentation;
-        # 6to4; unique local; link-local; site-local; multicast.
-        *("::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "2002::/16"),
-        *("5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+        # Teredo and its neighbours; documentation; 6to4.
+        *("2001::/23", "2001:db8::/32", "3fff::/20", "2002::/16"),
     )
 )
 
@@ -154,7 +154,7 @@ def _meant(address: Address) -> Address:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address not in _UNICAST):
         return False
     listed = any(address.version == network.version and address in network for network in _NEVER_PUBLIC)
     return not listed and address.is_global and not address.is_multicast
