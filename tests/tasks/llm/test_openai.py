@@ -106,6 +106,24 @@ def test_ask_when_history_has_tool_turns_then_the_wire_has_them_in_order() -> No
     assert (again["role"], again["content"]) == ("user", "Go on.")
 
 
+def test_ask_when_a_model_gave_one_id_to_several_calls_then_each_goes_back_under_its_own() -> None:
+    def said(*ids: str) -> Message:
+        calls = [ToolRequest(call_id=each, name="search_files", arguments="{}") for each in ids]
+        return Message(role="assistant", tool_requests=tuple(calls))
+
+    def told(call_id: str) -> Message:
+        return Message(role="tool", text="1", call_id=call_id, tool_name="search_files")
+
+    history = [said("a", "a", ""), told("a"), told("a"), told(""), said("a"), told("a")]
+    with serving(completion({"content": "ok"})) as provider:
+        ask(provider, changed(messages=(*ASKED.messages, *history)))
+
+    sent = provider.bodies[0]["messages"]
+    calls = [call["id"] for message in sent for call in message.get("tool_calls", ())]
+    assert len(set(calls)) == 4
+    assert [message["tool_call_id"] for message in sent if message["role"] == "tool"] == calls
+
+
 def test_ask_when_history_has_broken_arguments_then_it_is_sent_all_the_same() -> None:
     said = ToolRequest(call_id="call_1", name="search_files", arguments='{"query":')
     told = Message(role="tool", text='{"error": "no JSON"}', call_id="call_1", tool_name="search_files")
