@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
+from types import UnionType
+from typing import Any, get_origin, get_type_hints
 
-from service.definitions.definition import AnyDefinition
+from service.definitions.definition import AnyDefinition, Proposal, Validator
 from service.definitions.failures import FailureCode
 from service.definitions.schema import is_object, schema_of
 from service.definitions.strategy import RUNGS
@@ -64,6 +67,21 @@ def _parts(definition: AnyDefinition) -> Iterator[str]:
     for name, count in Counter(validator.name for validator in definition.validators).items():
         if count > 1:
             yield f"has {count} validators named {name!r}"
+    for validator in definition.validators:
+        if taken := _foreign_argument(validator):
+            yield f"validator {validator.name!r} takes {taken}; it is called with a Proposal"
+
+
+def _foreign_argument(validator: Validator[Any, Any]) -> str | None:
+    """What a validator says it takes, where that is certain to be no Proposal."""
+    try:
+        first = next(iter(inspect.signature(validator.function).parameters))
+        taken = get_type_hints(validator.function).get(first)
+    except (StopIteration, TypeError, ValueError, NameError, AttributeError):
+        return None  # no annotation, or one that only a type checker reads
+    kind = object if taken is Any else get_origin(taken) or taken
+    is_foreign = isinstance(kind, type) and kind is not UnionType and not issubclass(Proposal, kind)
+    return getattr(taken, "__name__", repr(taken)) if is_foreign else None
 
 
 def _strategy(definition: AnyDefinition) -> Iterator[str]:

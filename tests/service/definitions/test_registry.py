@@ -79,6 +79,8 @@ MISTAKES: list[tuple[Callable[[], Definition[Any, Any]], str]] = [
     (lambda: make(output=object), "output <class 'object'> has no JSON Schema"),
     (lambda: without_instructions(), "has no instructions"),
     (lambda: with_twins(), "has 2 validators named 'twin'"),
+    (lambda: judging("int"), "validator 'judge' takes int; it is called with a Proposal"),
+    (lambda: judging("dict[str, int]"), "validator 'judge' takes dict; it is called with a Proposal"),
     (lambda: splitting(), "has items, so its output must be an object"),
 ]
 
@@ -106,6 +108,23 @@ def with_twins() -> Definition[Any, Any]:
     definition.validator(twin)
     definition.validator(twin)
     return definition
+
+
+def judging(annotation: str) -> Definition[Any, Any]:
+    """A definition with a validator whose argument is annotated so."""
+
+    def judge(proposal: Any) -> Verdict:
+        raise NotImplementedError
+
+    judge.__annotations__["proposal"] = annotation
+    definition = make()
+    definition.validator(judge)
+    return definition
+
+
+@pytest.mark.parametrize("annotation", ["Proposal", "Proposal[Nothing, str]", "Any", "object", "Later"])
+def test_of_when_a_validator_may_take_a_proposal_then_it_is_taken(annotation: str) -> None:
+    Registry.of(judging(annotation))
 
 
 def splitting() -> Definition[Any, Any]:
