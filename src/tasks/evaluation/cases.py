@@ -13,6 +13,7 @@ import msgspec
 from service.datasets.product_files import read_products
 from service.definitions.context import AttachedFile, Product
 from service.definitions.definition import AnyDefinition
+from service.definitions.field_schema import problems_of
 from service.definitions.schema import Undecodable, convert, decode
 from service.errors import ServiceError, SetupError
 from service.files.kinds import identify
@@ -31,6 +32,7 @@ class CaseLine(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     files: list[str] = msgspec.field(default_factory=list)
     products: list[Product] | str = msgspec.field(default_factory=list)
     stock: dict[str, int] = msgspec.field(default_factory=dict)
+    field_schema: dict[str, Any] | None = None
     expect: Expected = ANY
     attributes: list[Name] = msgspec.field(default_factory=list)
     held_out: bool = False
@@ -45,6 +47,7 @@ class Case:
     files: tuple[AttachedFile, ...] = ()
     products: tuple[Product, ...] = ()
     stock: Mapping[str, int] = field(default_factory=dict)
+    field_schema: Mapping[str, Any] | None = None
     expect: Expected = ANY
     attributes: tuple[str, ...] = ()
     held_out: bool = False
@@ -91,6 +94,7 @@ async def _case(line: str, folder: Path, definition: AnyDefinition, texts: _Text
         files=files,
         products=products,
         stock=read.stock,
+        field_schema=_field_schema(read.field_schema),
         expect=read.expect,
         attributes=tuple(read.attributes),
         held_out=read.held_out,
@@ -108,6 +112,13 @@ def _read(line: str) -> CaseLine:
             f"{problem.field('').removeprefix('.') or 'the line'}: {problem.message}" for problem in error.problems
         ]
         raise SetupError("; ".join(wrong)) from error
+
+
+def _field_schema(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema that the case's agent has. Raises SetupError for one that no agent may have."""
+    for problem in [] if given is None else problems_of(given):
+        raise SetupError(f"{problem.field('field_schema')}: {problem.message}")
+    return given
 
 
 def _products(given: Sequence[Product] | str, folder: Path) -> tuple[Product, ...]:

@@ -81,7 +81,7 @@ def is_success(outcome: Outcome, expect: Expected) -> bool:
 
 def _context(case: Case, seed: int) -> RunContext:
     data_set = MemoryDataSet(case.products, stock=case.stock)
-    return RunContext(data_set=data_set, files=case.files, execution_id=seed)
+    return RunContext(data_set=data_set, files=case.files, execution_id=seed, field_schema=case.field_schema)
 
 
 def _is_models_fault(outcome: Failed, *, has_answered: bool) -> bool:

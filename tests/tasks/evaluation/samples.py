@@ -66,6 +66,7 @@ def ran(
     results: Results | None = None,
     given: Any = None,
     expect: Expected = ANY,
+    field_schema: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """One run of a case without files and products."""
 
@@ -76,7 +77,7 @@ def ran(
         run_case(
             key(strategy=strategy),
             definition,
-            Case(id="a", input=given or {"words": ["ape"]}, expect=expect),
+            Case(id="a", input=given or {"words": ["ape"]}, expect=expect, field_schema=field_schema),
             arm=ARMS[strategy],
             model=model,
             models=another,

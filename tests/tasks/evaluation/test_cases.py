@@ -61,6 +61,7 @@ def test_cases_when_a_file_changes_then_it_is_another_case(tmp_path: Path) -> No
         ({**GOOD, "products": [{"name": "Cup"}]}, "products"),
         ({**GOOD, "stock": {"A-1": "four"}}, "stock"),
         ({**GOOD, "expect": {"failure": "x"}}, "expect"),
+        ({**GOOD, "field_schema": {"type": "array"}}, "field_schema.type: must be 'object'"),
     ],
 )
 def test_case_when_wrong_then_line_and_field_are_named(line: Any, said: str, tmp_path: Path) -> None:

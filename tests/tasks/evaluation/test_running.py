@@ -58,6 +58,13 @@ def test_run_when_corrected_then_cycles_tokens_and_validators_are_counted() -> N
     assert [cycle.prompt for cycle in run.cycles] == [50, 50]
 
 
+def test_run_when_its_case_has_a_field_schema_then_validators_find_it() -> None:
+    definition = counting()
+    definition.validator(lambda proposal: Accept() if proposal.field_schema == {"a": 1} else Retry("no schema"))
+    run = ran(definition, ScriptedModel([RIGHT]), field_schema={"a": 1})
+    assert run.is_success
+
+
 def test_run_when_tools_are_called_then_their_turns_count_in_the_cycle() -> None:
     run = ran(counting(), ScriptedModel([ToolCall(name="measure", arguments={"word": "ape"}), RIGHT]))
     assert [cycle.calls for cycle in run.cycles] == [2]
