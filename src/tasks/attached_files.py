@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
+
+import imagesize
 
 from service.database import Connection, Database
 from service.definitions.context import AttachedFile, FileReference
@@ -11,11 +16,15 @@ from service.files import store
 from service.files.store import StoredFile, StoredText
 from service.settings import Settings
 from tasks.documents import EXPLANATIONS, DocumentReader, DocumentText, Problem, ReadingLimits
-from tasks.llm.attachments import can_be_shown
+from tasks.llm.attachments import IMAGES, MAX_IMAGE_SIDE, can_be_shown
 from tasks.outage import outlast
 
 SHOWN_ALL_THE_SAME = {None, EXPLANATIONS[Problem.IMAGE], EXPLANATIONS[Problem.NO_TEXT]}
 """What may be the matter with a file's text where the file itself is sound: it can be looked at."""
+IMAGE_HEADER_BYTES = 1 << 20
+"""The size of an image stands within it: the API has read it there."""
+
+TOO_WIDE = f"it is an image of more than {MAX_IMAGE_SIDE:,} pixels on a side, which models do not take; make it smaller"
 
 
 class FileTexts:
@@ -37,6 +46,8 @@ class FileTexts:
         for file in await outlast(self._database, find):
             text = await self._text(file)
             bytes_left = self._max_shown_bytes - sum(reference.size_bytes for reference in shown)
+            if file.content_type in IMAGES and await self._is_too_wide(file):
+                text = replace(text, problem=TOO_WIDE)
             reference = _reference(file, text, bytes_left=bytes_left, shown_already=len(shown))
             shown += [reference] if reference is not None else []
             attached.append(_attached(file, text, reference))
@@ -48,6 +59,14 @@ class FileTexts:
         async for piece in self._chunks(reference.blob_id, reference.size_bytes):
             content += piece
         return bytes(content)
+
+    async def _is_too_wide(self, file: StoredFile) -> bool:
+        """Whether an image has more pixels on a side than providers take, by its header; they refuse the request."""
+        header = bytearray()
+        async for piece in self._chunks(file.blob_id, min(file.size_bytes, IMAGE_HEADER_BYTES)):
+            header += piece
+        width, height = await asyncio.to_thread(imagesize.get, io.BytesIO(header), exif_rotation=False)
+        return bool(max(width, height) > MAX_IMAGE_SIDE)
 
     async def _text(self, file: StoredFile) -> StoredText:
         async def load(connection: Connection) -> StoredText | None:

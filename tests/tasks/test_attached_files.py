@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import struct
 from dataclasses import replace
 from typing import LiteralString
 
@@ -88,6 +89,19 @@ def test_of_conversation_when_files_are_of_many_kinds_then_each_has_text_or_a_re
         AttachedFile("c.png", "image/png", problem="it is an image, and images are not read as text"),
     ]
     assert [file.filename for file in texts if file.reference is not None] == ["c.png"]
+
+
+@pytest.mark.parametrize(("width", "is_shown"), [(8000, True), (8001, False)])
+def test_of_conversation_when_an_image_is_wider_than_models_take_then_it_says_so_and_is_not_shown(
+    settings: Settings, conversation: Conversation, width: int, is_shown: bool
+) -> None:
+    header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, 2) + b"\x08\x02" + bytes(7)
+    conversation.attach("wide.png", "image/png", header)
+    (((file,),),) = [read(settings, conversation)]
+
+    assert (file.reference is not None) is is_shown
+    assert file.problem is not None
+    assert ("8,000 pixels on a side" in file.problem) is not is_shown
 
 
 def test_of_conversation_when_read_again_then_takes_the_kept_text_and_not_the_bytes(

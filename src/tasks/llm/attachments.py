@@ -10,6 +10,8 @@ from tasks.llm.protocol import Profile
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 PDF = "application/pdf"
 MAX_SHOWN = 20
+MAX_IMAGE_SIDE = 8000
+"""Pixels: providers refuse a request with a larger image, whatever its bytes."""
 MAX_IMAGE_BYTES = 3_900_000
 """Providers take images of up to 5 MB in Base64, which makes four bytes of three."""
 
