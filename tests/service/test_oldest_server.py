@@ -258,6 +258,7 @@ def call_the_rest(app: AsApp, shop: Shop) -> None:
         assert (await limits.admit(connection, shop.account_id, 3, is_atomic=False))[0] <= 2
         assert await limits.standing(connection, shop.account_id) is not None
         assert await limits.forget(connection, "minute", limit=5) == 0
+        assert await idempotency.settle(connection, shop.account_id, "settled", b"", b"finished") is None
         assert await idempotency.forget(connection, age_seconds=0, limit=5) == 1
         await read_a_file(connection)
 

@@ -49,16 +49,18 @@ async def start(
     limits: FileLimits,
     callbacks: Callbacks,
     key: str | None = None,
+    waits: bool = False,
 ) -> Answer:
     """Judge the request, keep its files, accept it. The execution is committed when this returns.
 
-    With an idempotency `key` it is accepted once, and answered the same each time. Raises InvalidInput or BadRequest
+    With an idempotency `key` it is accepted once, and answered the same each time; if it `waits`, what it is answered
+    is not settled yet. Raises InvalidInput or BadRequest
     with nothing written; Conflict for an external id that is taken; Unavailable if the database cannot say that the
     execution was kept.
     """
     once = None
     if key is not None:
-        once = Once(principal.account_id, key, digest_of("start", agent["id"], asked.identity))
+        once = Once(principal.account_id, key, digest_of("start", agent["id"], asked.identity), waits)
         if earlier := await answered(database, once):
             return earlier
     offers = await offered(database, registry, agent["agent_type"])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
@@ -16,21 +13,19 @@ from service.accounts.gate import AccountRequest
 from service.bodies import decode_body, read_body, read_json
 from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
-from service.errors import NotFound, Unavailable
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, batch, models, polling, rerun, store
+from service.executions.answering import respond, respond_at_end
 from service.executions.filters import Filters, read_filters
 from service.executions.judging import Start, offered
 from service.executions.lifecycle import Status
 from service.executions.start_bodies import read_item, read_start
 from service.files.limits import FileLimits
-from service.idempotency.actions import HEADER, REPEATED, Answer, read_key
+from service.idempotency.actions import HEADER, read_key
 from service.pages import Page, Source, paginate
 from service.provided import Authenticator, Database, Hub, Notifier, Registry, Settings
 from service.webhooks.callbacks import callbacks
 from service.wire import Id, only_header
-
-JSON = "application/json"
 
 BY_CURSOR = (
     "Empty for the newest; then follow `next`. Pages by a cursor are not counted, and cost the same at any depth."
@@ -74,8 +69,8 @@ class ExecutionsController(Controller):
         hub: Hub,
         agent_id: Id,
     ) -> Response[models.Execution]:
-        """Accepted means kept: the execution is committed before this answers. With `Prefer: wait=N` and without an
-        Idempotency-Key it is shown as it is when it has ended, or after N seconds."""
+        """Accepted means kept: the execution is committed before this answers. With `Prefer: wait=N` it is shown as it
+        is when it has ended, or after N seconds."""
         key = read_key(only_header(request, HEADER))
         agent = await actions.find_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
@@ -90,18 +85,9 @@ class ExecutionsController(Controller):
                 limits=limits,
                 callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
                 key=key,
+                waits=seconds_asked(request) is not None,
             )
-        seconds = seconds_asked(request)
-        if key is not None or seconds is None:  # an answer to a key is the same each time
-            return respond(answer, polling.AT_ONCE)
-        accepted = msgspec.json.decode(answer.body, type=polling.Accepted)
-        try:
-            await until_final(request, database, authenticator, hub, accepted.id, seconds=seconds)
-            row = {**await actions.get(database, request.user, accepted.id), "input": bytes(accepted.input)}
-        except (NotFound, Unavailable):  # it is accepted, whatever became of it, or of the database, since
-            return respond(answer, polling.AT_ONCE)
-        headers = {**answer.headers, "Location": answer.location or "", **polling.pace(row), **polling.applied(seconds)}
-        return Response(models.execution(row), status_code=answer.status, headers=headers)
+        return await respond_at_end(request, database, authenticator, hub, answer)
 
     @post(
         "/api/agents/{agent_id:int}/agentic-executions/batch/",
@@ -185,7 +171,7 @@ class ExecutionsController(Controller):
             "once": True,
             "conflicts": True,
             "limited": True,
-            "paced": True,
+            "waits": True,
         },
     )
     async def rerun(
@@ -195,26 +181,27 @@ class ExecutionsController(Controller):
         notifier: Notifier,
         registry: Registry,
         settings: Settings,
+        authenticator: Authenticator,
+        hub: Hub,
         execution_id: Id,
     ) -> Response[models.Execution]:
         """A new execution of the same agent, key and files, in the version that is offered now; the body says what is
-        to be different. 409 where the agent or the key is there no more."""
+        to be different. 409 where the agent or the key is there no more. `Prefer: wait=N` works as with a start."""
         key = read_key(only_header(request, HEADER))
         await actions.get(database, request.user, execution_id)  # absent before anything is wrong with the body
         asked = await read_body(request, models.Rerun) if await request.body() else models.Rerun()
-        return respond(
-            await rerun.start(
-                database,
-                notifier,
-                registry,
-                principal=request.user,
-                execution_id=execution_id,
-                asked=asked,
-                callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
-                key=key,
-            ),
-            polling.AT_ONCE,
+        answer = await rerun.start(
+            database,
+            notifier,
+            registry,
+            principal=request.user,
+            execution_id=execution_id,
+            asked=asked,
+            callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
+            key=key,
+            waits=seconds_asked(request) is not None,
         )
+        return await respond_at_end(request, database, authenticator, hub, answer)
 
     @delete(
         "/api/agentic-executions/{execution_id:int}/",
@@ -253,13 +240,6 @@ class ExecutionsController(Controller):
             return await paginate_by_cursor(request, settings, rows, models.listed_execution)
         source = Source(rows=partial(_rows, database, filters), count=partial(_count, database, filters))
         return await paginate(request, settings, source, models.listed_execution)
-
-
-def respond(answer: Answer, more: Mapping[str, str] = MappingProxyType({})) -> Response[Any]:
-    """An answer that is JSON already; one that is a repeat says so."""
-    headers = {**answer.headers, **more, "Location": answer.location} if answer.location else {**answer.headers}
-    headers |= {REPEATED: "true"} if answer.is_repeated else {}
-    return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
 
 
 async def _rows(database: Database, filters: Filters, offset: int, limit: int) -> list[Row]:

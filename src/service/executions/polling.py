@@ -15,15 +15,20 @@ from service.executions.lifecycle import Status
 from service.wire import names_tag
 
 LONGEST_PAUSE_SECONDS = 10
-AT_ONCE = {"Retry-After": "1"}
-"""When to look at one that was accepted just now."""
 
 
 class Accepted(msgspec.Struct):
     """What is read of the answer to a start: the input is kept as the schema orders it."""
 
     id: int
+    status: str
     input: msgspec.Raw
+    started_at: datetime
+
+
+def accepted(body: bytes) -> Accepted:
+    """The execution that the answer to a start shows."""
+    return msgspec.json.decode(body, type=Accepted)
 
 
 def polled(row: Row, *, if_none_match: str | None, waited: int | None) -> Response[models.Execution]:
@@ -42,6 +47,12 @@ def pace(row: Row) -> dict[str, str]:
         return {}
     age = (datetime.now(UTC) - row["started_at"]).total_seconds()
     return {"Retry-After": str(min(LONGEST_PAUSE_SECONDS, 1 + max(0, int(age)) // 30))}
+
+
+def pace_of(body: bytes) -> dict[str, str]:
+    """The same of the execution that the answer to a start shows."""
+    shown = accepted(body)
+    return pace({"status": shown.status, "started_at": shown.started_at})
 
 
 def applied(waited: int | None) -> dict[str, str]:

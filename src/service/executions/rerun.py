@@ -35,6 +35,7 @@ async def start(
     asked: Rerun,
     callbacks: Callbacks,
     key: str | None = None,
+    waits: bool = False,
 ) -> Answer:
     """Accept a new execution like that one, in the version that is offered now.
 
@@ -44,7 +45,7 @@ async def start(
     earlier = await actions.get(database, principal, execution_id)
     once = None
     if key is not None:
-        once = Once(principal.account_id, key, digest_of("rerun", execution_id, msgspec.to_builtins(asked)))
+        once = Once(principal.account_id, key, digest_of("rerun", execution_id, msgspec.to_builtins(asked)), waits)
         if before := await answered(database, once):
             return before
     agent, kept = await _agent_and_files(database, principal, earlier)

@@ -22,11 +22,21 @@ ON CONFLICT DO NOTHING
 """
 ANSWER = """
 UPDATE idempotency_keys
-   SET status = %(status)s, location = %(location)s, body = %(body)s, execution_ids = %(execution_ids)s
+   SET status = %(status)s, location = %(location)s, body = %(body)s, execution_ids = %(execution_ids)s,
+       settled = %(settled)s
  WHERE account_id = %(account_id)s AND key = %(key)s
 """
 FIND = """
-SELECT digest, status, location, body FROM idempotency_keys WHERE account_id = %(account_id)s AND key = %(key)s
+SELECT digest, status, location, body, settled FROM idempotency_keys
+ WHERE account_id = %(account_id)s AND key = %(key)s
+"""
+# Of several at once the first to come decides; the others wait for its commit and find nothing to settle. A process
+# from before there was anything to settle erases an answer without settling it: what it wrote stays.
+SETTLE = """
+UPDATE idempotency_keys
+   SET settled = true, body = CASE WHEN status = 202 THEN coalesce(%(body)s::bytea, body) ELSE body END
+ WHERE account_id = %(account_id)s AND key = %(key)s AND digest = %(digest)s AND NOT settled
+RETURNING digest, status, location, body, settled
 """
 FORGET = """
 DELETE FROM idempotency_keys WHERE (account_id, key) IN (
@@ -58,15 +68,24 @@ async def answer(
     location: str | None,
     body: bytes,
     execution_ids: Sequence[int],
+    settled: bool,
 ) -> None:
-    """Keep what the request is answered and what it started, in the same transaction."""
+    """Keep what the request is answered and what it started, in the same transaction. Where that is not `settled`, the
+    body may be replaced, once."""
     given = {"account_id": account_id, "key": key, "status": status, "location": location, "body": body}
-    await connection.execute(ANSWER, {**given, "execution_ids": list(execution_ids)})
+    await connection.execute(ANSWER, {**given, "execution_ids": list(execution_ids), "settled": settled})
 
 
 async def find(connection: Connection, account_id: int, key: str) -> Row | None:
     """The key with its answer, if its request has committed."""
     return await (await connection.execute(FIND, {"account_id": account_id, "key": key})).fetchone()
+
+
+async def settle(connection: Connection, account_id: int, key: str, digest: bytes, body: bytes | None) -> Row | None:
+    """Give an unsettled answer this body for good, or the one that it has; the key with its answer. None if it was
+    settled before, or is another request's by now."""
+    given = {"account_id": account_id, "key": key, "digest": digest, "body": body}
+    return await (await connection.execute(SETTLE, given)).fetchone()
 
 
 async def forget(connection: Connection, *, age_seconds: float, limit: int) -> int:

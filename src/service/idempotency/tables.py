@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.schema import metadata, timestamp_column
@@ -22,6 +22,13 @@ idempotency_keys = Table(
         nullable=False,
         server_default=text("'{}'"),
         comment="what the request started",
+    ),
+    Column(
+        "settled",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="whether the answer was given: then it stays as it is",
     ),
     timestamp_column("created_at", default_now=True),
     Index("idempotency_keys_created_at_idx", "created_at"),

@@ -89,7 +89,7 @@ DELETE_BLOBS = """
 DELETE FROM blobs WHERE id = ANY (%(blobs)s) AND NOT EXISTS (SELECT FROM files WHERE files.blob_id = blobs.id)
 """
 FORGET_ANSWERS = """
-UPDATE idempotency_keys SET status = 410, location = NULL, body = %(body)s
+UPDATE idempotency_keys SET status = 410, location = NULL, body = %(body)s, settled = true
  WHERE account_id IN (SELECT account_id FROM executions WHERE id = ANY (%(ids)s)) AND execution_ids && %(ids)s::bigint[]
 """
 DELETE_EXECUTIONS = "DELETE FROM executions WHERE id = ANY (%(ids)s)"

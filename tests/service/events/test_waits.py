@@ -83,15 +83,6 @@ def test_wait_ends_when_its_time_is_up(client: Client, world: World) -> None:
     assert (answer.json()["status"], answer.headers["preference-applied"]) == ("pending", "wait=1")
 
 
-def test_wait_beside_a_key_is_not_applied(client: Client, world: World) -> None:
-    body = {"execution_key": "summary", "input": {"text": "x"}}
-    answers = [
-        client.post(agent(world.one), json=body, headers={"Prefer": "wait=9", "Idempotency-Key": "k"}) for _ in range(2)
-    ]
-    assert answers[0].content == answers[1].content
-    assert not any("preference-applied" in answer.headers for answer in answers)
-
-
 @pytest.mark.parametrize("prefer", ["wait", "wait=soon", "wait=-1", "handling=strict", "wait=1.5"])
 def test_preference_that_says_nothing_is_ignored(client: Client, teller: Teller, prefer: str) -> None:
     answer = client.get(one(teller.accept()), headers={"Prefer": prefer})
