@@ -25,8 +25,8 @@ def read_json(text: str) -> Any:
         raise NotJson(f"is not valid JSON: {error.msg} at character {error.pos}") from error
     except NotJson:
         raise
-    except ValueError as error:
-        raise NotJson(f"is not valid JSON: {error}") from error
+    except ValueError as error:  # Python's own words name a setting of the interpreter
+        raise NotJson("holds a number with too many digits") from error
 
 
 def find_json(text: str, opening: str | None) -> Any:
