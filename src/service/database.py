@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from service.errors import Unavailable
+from service.errors import SetupError, Unavailable
 from service.poolers import is_pooled_async
 from service.settings import Settings
 from service.turns import Turns
@@ -33,6 +33,9 @@ OUTAGES = (
     PoolTimeout,
 )
 """What psycopg raises when the database is away, going down, or a connection broke. Nothing else is an outage."""
+
+AWAY_CLASSES = ("08", "28", "3D", "53", "57")
+"""Of SQLSTATE: no connection, no such login, no such database, no room, going down. None at all: it never answered."""
 
 # Nobody waits inside a transaction. A process that is stopped in one, or whose host is gone, would keep its locks for
 # hours: of an execution, and then no sweep of any worker gets past it. So the server ends such a transaction; and a
@@ -150,6 +153,41 @@ async def configure(connection: AsyncConnection[Any]) -> None:
             connection.prepare_threshold = None
         else:
             await connection.execute(BOUNDS, {"is_local": False})
+
+
+@asynccontextmanager
+async def own_transaction(settings: Settings, *, application_name: str) -> AsyncIterator[Connection]:
+    """A connection of its own in one transaction, for a command: no pool, which would wait for a database that is away.
+    Raises SetupError where it cannot be reached or refuses."""
+    conninfo = direct_conninfo(settings.database_url, application_name)
+    try:
+        async with (
+            await AsyncConnection.connect(
+                conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=None
+            ) as connection,
+            connection.transaction(),
+        ):
+            await connection.execute(BOUNDS, {"is_local": True})
+            yield connection
+    except psycopg.Error as error:
+        raise explained(error) from error
+
+
+def explained(error: psycopg.Error) -> SetupError:
+    """What a person is told of a database that did not answer or refused: its first line, and where to look."""
+    reason = str(error).strip().partition("\n")[0]
+    if error.sqlstate is None or error.sqlstate[:2] in AWAY_CLASSES:
+        return SetupError(
+            f"The database cannot be reached: {reason}. Does its server run, and is DATABASE_URL right? "
+            f"`agentic doctor` looks closer."
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return SetupError(
+            f"The database refused: {reason}. `agentic doctor` says what is missing, and who is to connect."
+        )
+    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+        return SetupError(f"The database is older than this version: {reason}. `agentic migrate` brings it up to date.")
+    return SetupError(f"The database refused: {reason}.")
 
 
 def direct_conninfo(url: str, application_name: str) -> str:

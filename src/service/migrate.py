@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from service.database import explained
 from service.errors import SetupError
 from service.revisions import migrations_directory
 from service.settings import Settings
@@ -55,9 +56,8 @@ def upgrade(settings: Settings) -> None:
 
 
 def migration_failed(error: psycopg.Error) -> SetupError:
-    """What is told of a migration that PostgreSQL refused or did not answer: its first line, and where to look."""
-    reason = str(error).strip().splitlines()[0]
-    return SetupError(f"Migration failed: {reason}. `agentic doctor` says what is missing, and who is to connect.")
+    """What is told of a migration that PostgreSQL refused or did not answer: why, and where to look."""
+    return SetupError(explained(error).detail.replace("The database refused:", "Migration failed:"))
 
 
 def _run_revisions(engine: Engine) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.arguments import Whole
+
 if TYPE_CHECKING:
     from service.accounts.models import ServiceAccount
     from service.database import Connection
@@ -18,7 +20,7 @@ def command() -> None:
     """Create service accounts, give them a new token, disable them."""
 
 
-@command.command("create")
+@command.command("create", short_help="Create an account and print its token.")
 @click.argument("name")
 @click.option("--data-set", "data_sets", multiple=True, type=int, help="A data set that the account may use.")
 @click.option("--admin", is_flag=True, help="The account may see and set up everything.")
@@ -33,9 +35,9 @@ def create(name: str, data_sets: tuple[int, ...], admin: bool, as_json: bool) ->
     _print_account(with_connection(actions.create, new), as_json=as_json)
 
 
-@command.command("reset-token")
+@command.command("reset-token", short_help="Give an account a new token and print it.")
 @click.argument("account")
-@click.option("--keep-old", default=0, type=click.IntRange(0), help="Seconds for which old tokens stay valid.")
+@click.option("--keep-old", default=0, type=Whole(0), help="Seconds for which old tokens stay valid.")
 @JSON
 def reset_token(account: str, keep_old: int, as_json: bool) -> None:
     """Give ACCOUNT (its id or name) a new token and print it, this once."""
@@ -52,7 +54,7 @@ def reset_token(account: str, keep_old: int, as_json: bool) -> None:
     _print_account(with_connection(reset), as_json=as_json)
 
 
-@command.command("disable")
+@command.command("disable", short_help="Make an account's tokens stop working.")
 @click.argument("account")
 @JSON
 def disable(account: str, as_json: bool) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
+
 from agentic_client import ApiError, Client, Retrying, UnexpectedAnswer, Unreachable
 from service.commands.target import api_target
 from service.errors import SetupError
@@ -28,7 +30,8 @@ def api(retrying: Retrying = BRIEFLY) -> Iterator[Client]:
         with Client(url, token, retrying=retrying) as client:
             yield client
     except Unreachable as error:
-        raise SetupError(f"The API at {url} does not answer: {error}. Is `agentic up` or `serve` running?") from error
+        reason = str(error).removeprefix("No answer: ")
+        raise SetupError(f"The API at {url} does not answer: {reason}. Is `agentic up` or `serve` running?") from error
     except UnexpectedAnswer as error:
         raise SetupError(f"What answers at {url} is not the API: {error}") from error
     except ApiError as error:
@@ -39,6 +42,8 @@ def _refusal(error: ApiError, url: str) -> str:
     """The service's own explanation."""
     if not error.type.startswith("/api/"):
         return f"What answers at {url} is not the API: {error}"
+    if error.status == httpx.codes.UNAUTHORIZED:
+        return f"The API at {url} refused the token: {error.detail} Is AGENTIC_TOKEN one of that installation?"
     errors = "".join(f"\n  {each.field}: {each.message}" for each in error.errors)
     return f"The API refused ({error.status}): {errors or error.detail}"
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.commands.arguments import Whole
+
 if TYPE_CHECKING:
     from agentic_client import Execution
 
@@ -16,7 +18,7 @@ STOPS_WITHIN_SECONDS = 10
 
 
 @click.command("cancel")
-@click.argument("execution_id", metavar="ID", type=click.IntRange(1))
+@click.argument("execution_id", metavar="ID", type=Whole(1))
 @click.option("--json", "as_json", is_flag=True, help="Print the whole execution as REST gives it.")
 def command(execution_id: int, as_json: bool) -> None:
     """Cancel execution ID and wait until it has stopped; one that had ended stays as it is.

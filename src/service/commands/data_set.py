@@ -17,7 +17,7 @@ def command() -> None:
     """Create data sets with their products."""
 
 
-@command.command("create")
+@command.command("create", short_help="Create a data set, with the products of a file.")
 @click.argument("name")
 @click.option(
     "--products",

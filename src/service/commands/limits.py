@@ -43,7 +43,7 @@ def list_all(as_json: bool) -> None:
         _print(record, as_json=as_json)
 
 
-@command.command("set")
+@command.command("set", short_help="Set limits of an account, an agent or a provider.")
 @SCOPE
 @click.argument("name")
 @click.option("--max-running", type=int, help="Executions side by side.")
@@ -76,7 +76,7 @@ def change(scope: str, name: str, as_json: bool, **given: float | None) -> None:
     _print(with_connection(put), as_json=as_json)
 
 
-@command.command("clear")
+@command.command("clear", short_help="Hold an account, an agent or a provider to nothing.")
 @SCOPE
 @click.argument("name")
 def clear(scope: str, name: str) -> None:

@@ -6,10 +6,12 @@ import logging
 
 import click
 
+from service.commands.arguments import Whole
+
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=Whole(0, 65535), help="Port to listen on.")
 def command(host: str, port: int) -> None:
     """Serve the REST API. Definitions that do not load keep it from starting."""
     from service.commands.target import settings_with_database

@@ -14,6 +14,7 @@ from service.attached import data_directory, settings_with_database
 from service.definitions.schema import Undecodable, convert
 from service.errors import SetupError
 from service.settings import Settings
+from service.supervision.access_file import read_access
 
 Result = TypeVar("Result")
 
@@ -24,18 +25,13 @@ __all__ = ["LOCAL_ADMIN", "api_target", "checked", "print_record", "settings_wit
 def with_connection(work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
     """Run `work(connection, *arguments)` in one transaction on the database and return what it returns.
 
-    Raises Unavailable, which the command line prints as one line, when the database cannot be reached.
+    Raises SetupError, which the command line prints as one line, when the database cannot be reached or refuses.
     """
-    from service.database import Database
+    from service.database import own_transaction
 
     async def run() -> Result:
-        database = Database(settings_with_database(), application_name="agentic-cli")
-        await database.open()
-        try:
-            async with database.transaction() as connection:
-                return await work(connection, *arguments)
-        finally:
-            await database.close()
+        async with own_transaction(settings_with_database(), application_name="agentic-cli") as connection:
+            return await work(connection, *arguments)
 
     return asyncio.run(run())
 
@@ -43,13 +39,17 @@ def with_connection(work: Callable[..., Awaitable[Result]], *arguments: object) 
 def api_target(settings: Settings) -> tuple[str, str]:
     """The API's URL and a token: AGENTIC_URL and AGENTIC_TOKEN, else what `agentic up` wrote to cli.json."""
     written = data_directory(settings) / "cli.json"
-    known: dict[str, str] = json.loads(written.read_text()) if written.is_file() else {}
-    url, token = settings.url or known.get("url", ""), settings.token or known.get("token", "")
+    known = read_access(written)
+    url, token = settings.url or (known.url if known else ""), settings.token or (known.token if known else "")
     if not url or not token:
         raise SetupError(
             f"No API to talk to: set AGENTIC_URL and AGENTIC_TOKEN, or start everything here with `agentic up` "
             f"(it writes {written})."
         )
+    if not url.startswith(("http://", "https://")):
+        raise SetupError(f"AGENTIC_URL={url!r} is no URL of an API: expected one such as http://127.0.0.1:8000.")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise SetupError("AGENTIC_TOKEN is no token: it has characters that none has, such as a space or a line's end.")
     return url.rstrip("/"), token
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from service.commands.arguments import Whole
+
 
 @click.command("up")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the API.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the API.")
+@click.option("--port", default=8000, show_default=True, type=Whole(1, 65535), help="Port of the API.")
 @click.option("--model", help="Model of agents that name none.  [default: AGENTIC_MODEL, else local:smollm2]")
 def command(host: str, port: int, model: str | None) -> None:
     """Start everything here and keep it running; Ctrl-C stops it in order.

@@ -61,12 +61,36 @@ def test_worker_without_a_database_exits_2_and_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_command_with_an_unreachable_database_exits_2_without_a_traceback() -> None:
-    unreachable = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "AGENTIC_POOL_TIMEOUT_SECONDS": "1"}
-    for run, command in ((agentic_process, ["account", "create", "ann"]), (agentic, ["migrate"])):
-        done = run(*command, environment=unreachable)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", [["account", "create", "ann"], ["migrate"]])
+def test_command_with_an_unreachable_database_says_why_in_one_line_and_exits_2(command: list[str]) -> None:
+    done = agentic(*command, environment={"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("agentic: The database cannot be reached: ")
+    assert "port 1 failed: Connection refused. Does its server run" in done.stderr
+    assert "what is missing" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ['{"url": 3', "[]"])
+def test_file_of_up_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path: Path, content: str) -> None:
+    (tmp_path / "cli.json").write_text(content)
+    done = agentic("cancel", "1", environment={"AGENTIC_DATA_ROOT": str(tmp_path)})
+    assert done.returncode == 2
+    assert "No API to talk to" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "said"),
+    [("127.0.0.1:8000", "a", "AGENTIC_URL='127.0.0.1:8000' is no URL"), ("http://a", "ä", "AGENTIC_TOKEN is no token")],
+)
+def test_url_or_token_that_can_be_none_is_said_to_be(url: str, token: str, said: str) -> None:
+    done = agentic("run", "1", "echo", environment={"AGENTIC_URL": url, "AGENTIC_TOKEN": token})
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_argument_that_is_no_number_is_said_to_be_no_integer() -> None:
+    assert "'abc' is not a valid integer.\n" in agentic("cancel", "abc").stderr
 
 
 def test_unreadable_setting_when_read_names_its_variable() -> None:

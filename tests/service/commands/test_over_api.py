@@ -79,7 +79,7 @@ def test_run_when_the_token_ends_meanwhile_names_what_goes_on() -> None:
     with scripted(Answer(202, EXECUTION), Answer(401, refused)) as script:
         done = over(script, "run", "7", "echo")
     assert done.returncode == 2
-    assert "The API refused (401): The token is not valid." in done.stderr
+    assert "refused the token: The token is not valid." in done.stderr
     assert "Execution 42 goes on." in done.stderr
 
 
@@ -125,6 +125,14 @@ def test_command_before_something_else_says_that_it_is_not_the_api(command: list
         done = over(script, *command)
     assert done.returncode == 2
     assert f"What answers at {script.url} is not the API" in done.stderr
+
+
+def test_command_with_a_wrong_token_says_which() -> None:
+    refused = {"type": "/api/docs/errors/unauthorized", "detail": "Invalid token."}
+    with scripted(Answer(401, refused)) as script:
+        done = over(script, "cancel", "42")
+    assert done.returncode == 2
+    assert f"The API at {script.url} refused the token: Invalid token. Is AGENTIC_TOKEN" in done.stderr
 
 
 def test_cancel_without_an_api_exits_2_and_says_what_to_set(tmp_path: Path) -> None:

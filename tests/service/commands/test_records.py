@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests import postgres
 from tests.http import serving
 from tests.service.commands.running import agentic
 
@@ -48,6 +49,23 @@ def test_reset_token_when_done_ends_the_old_one(database_url: str) -> None:
             for token in (old, new)
         ]
     assert statuses == [401, 200]
+
+
+@pytest.mark.parametrize(
+    ("role", "schema", "said"),
+    [
+        (postgres.APP, "pg_catalog", "older than this version: relation"),
+        (postgres.REPORTING, "public", "refused: permission denied for"),
+    ],
+)
+def test_command_where_tables_are_missing_or_closed_says_what_to_do(
+    database_url: str, role: str, schema: str, said: str
+) -> None:
+    url = f"{postgres.as_role(database_url, role)}&options=-csearch_path%3D{schema}"
+    done = agentic("account", "create", "ann", environment={"DATABASE_URL": url})
+    assert done.returncode == 2
+    assert f"agentic: The database {'is ' if 'older' in said else ''}{said}" in done.stderr
+    assert "`agentic" in done.stderr
 
 
 def test_disable_when_done_closes_the_api_to_the_account(database_url: str) -> None:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 LONG_POLL_SECONDS = 25
 """How long one answer is waited for: proxies cut off what is silent for half a minute."""
 
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """What httpx raises before there is a connection to send anything over."""
 
 
