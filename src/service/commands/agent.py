@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from service.agents.models import AgentRecord
 
 
 @click.group("agent")
@@ -33,7 +37,7 @@ def create(
     fields_file: IO[bytes] | None,
     as_json: bool,
 ) -> None:
-    """Create an agent. A type without definitions is allowed and lists none."""
+    """Create an agent. A type without definitions is allowed and lists none; a note on stderr says so."""
     import msgspec
 
     from service.agents import actions
@@ -50,10 +54,24 @@ def create(
     }
     new = checked(NewAgent, **fields)
     record = with_connection(actions.create, LOCAL_ADMIN, new)
+    for note in _notes(record):
+        click.echo(f"note: {note}", err=True)
     if as_json:
         print_record(msgspec.to_builtins(record), as_json=True)
     else:
         click.echo(f"agent {record.id} {record.name!r}: type {record.agent_type}, data set {record.data_set}")
+
+
+def _notes(agent: AgentRecord) -> Iterator[str]:
+    """What will keep the agent from running as things are here; no mistakes, because both may come later."""
+    from service.definitions.registry import sources
+    from service.settings import Settings
+
+    types = sorted({definition.agent_type for source in sources() for definition in source.definitions})
+    if agent.agent_type not in types:
+        yield f"no definition here is for agents of type {agent.agent_type!r}; there are: {', '.join(types)}"
+    if agent.model is not None and not Settings.read().profiles.knows(agent.model):
+        yield f"the model {agent.model!r} is no KIND:MODEL, such as openai:gpt-5-mini, and no profile here"
 
 
 def _read(file: IO[bytes]) -> Any:

@@ -150,6 +150,29 @@ def test_reset_token_that_keeps_the_old_one_for_ever_is_refused(database_url: st
     assert (done.returncode, done.stderr.partition(" ")[0]) == (2, "agentic:")
 
 
+@pytest.mark.parametrize(
+    ("agent_type", "model", "notes"),
+    [
+        (
+            "ecko",
+            "opnai:gpt-5",
+            ["no definition here is for agents of type 'ecko'; there are: ", "'opnai:gpt-5' is no"],
+        ),
+        ("echo", "openai:gpt-5", []),
+    ],
+)
+def test_agent_when_nothing_here_could_run_it_then_it_is_made_and_a_note_says_so(
+    database_url: str, agent_type: str, model: str, notes: list[str]
+) -> None:
+    data_set = made(database_url, "data-set", "create", "shop")
+    command = ["agent", "create", "--type", agent_type, "--name", "A", "--model", model, "--data-set"]
+    done = agentic(*command, str(data_set["id"]), environment={"DATABASE_URL": database_url})
+
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == len(notes)
+    assert all(note in done.stderr for note in notes)
+
+
 def test_agent_when_created_with_a_file_of_fields_then_it_has_that_field_schema(
     database_url: str, tmp_path: Path
 ) -> None:
