@@ -29,10 +29,15 @@ ATTEMPTS = 3
 """Times that one acceptance is tried: after an outage the pool may still hand out connections that are dead."""
 
 
-async def find_agent(database: Database, principal: Principal, agent_id: int) -> Row:
-    """The agent. Raises NotFound if it is absent or not this account's to see."""
+async def look_for_agent(database: Database, principal: Principal, agent_id: int) -> Row | None:
+    """The agent; None if it is absent or not this account's to see."""
     async with database.connection() as connection:
-        agent = await visible_agent(connection, principal, agent_id)
+        return await visible_agent(connection, principal, agent_id)
+
+
+async def find_agent(database: Database, principal: Principal, agent_id: int) -> Row:
+    """The same. Raises NotFound."""
+    agent = await look_for_agent(database, principal, agent_id)
     if agent is None:
         raise NotFound
     return agent
@@ -44,7 +49,8 @@ async def start(
     registry: Registry,
     *,
     principal: Principal,
-    agent: Row,
+    agent_id: int,
+    agent: Row | None,
     asked: Start,
     limits: FileLimits,
     callbacks: Callbacks,
@@ -54,15 +60,18 @@ async def start(
     """Judge the request, keep its files, accept it. The execution is committed when this returns.
 
     With an idempotency `key` it is accepted once, and answered the same each time; if it `waits`, what it is answered
-    is not settled yet. Raises InvalidInput or BadRequest
+    is not settled yet. An `agent` that is absent, by now, starts nothing: then only an earlier answer is told, and
+    NotFound raised without one. Raises InvalidInput or BadRequest
     with nothing written; Conflict for an external id that is taken; Unavailable if the database cannot say that the
     execution was kept.
     """
     once = None
     if key is not None:
-        once = Once(principal.account_id, key, digest_of("start", agent["id"], asked.identity), waits)
+        once = Once(principal.account_id, key, digest_of("start", agent_id, asked.identity), waits)
         if earlier := await answered(database, once):
             return earlier
+    if agent is None:
+        raise NotFound
     offers = await offered(database, registry, agent["agent_type"])
     prepared = judge(registry, offers, principal=principal, agent=agent, asked=asked, callbacks=callbacks)
     identified = await files.identify_all(asked.files, limits)
@@ -133,10 +142,15 @@ def _answer(row: Row, new: store.NewExecution) -> Answer:
     return Answer(status=202, body=body, location=location, execution_ids=(row["id"],))
 
 
-async def get(database: Database, principal: Principal, execution_id: int) -> Row:
-    """The execution with its files. Raises NotFound if it is absent or another account's."""
+async def look_for(database: Database, principal: Principal, execution_id: int) -> Row | None:
+    """The execution with its files; None if it is absent or another account's."""
     async with database.connection() as connection:
-        row = await store.get(connection, None if principal.is_admin else principal.account_id, execution_id)
+        return await store.get(connection, None if principal.is_admin else principal.account_id, execution_id)
+
+
+async def get(database: Database, principal: Principal, execution_id: int) -> Row:
+    """The same. Raises NotFound."""
+    row = await look_for(database, principal, execution_id)
     if row is None:
         raise NotFound
     return row

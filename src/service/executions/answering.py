@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from litestar import Response
 from service.accounts.access import Authenticator
 from service.accounts.gate import AccountRequest
 from service.database import Database
-from service.errors import NotFound, Unavailable
+from service.errors import BadRequest, KeyReused, NotFound, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from service.events.hub import Hub
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, models, polling
@@ -27,6 +29,22 @@ def respond(answer: Answer, *, waited: int | None = None) -> Response[Any]:
         headers |= {"Location": answer.location, **polling.pace_of(answer.body), **polling.applied(waited)}
     headers |= {REPEATED: "true"} if answer.is_repeated else {}
     return Response(answer.body, status_code=answer.status, headers=headers, media_type=JSON)
+
+
+@contextmanager
+def only_repeats(is_absent: bool, key: str | None) -> Iterator[None]:
+    """Around a start whose agent, or source, may be absent by now: a repeat gets its first answer, all else is 404.
+
+    Whatever is wrong with the request itself, nothing more is told. Raises NotFound.
+    """
+    if is_absent and key is None:
+        raise NotFound
+    try:
+        yield
+    except (BadRequest, KeyReused, PayloadTooLarge, UnsupportedMediaType) as error:
+        if is_absent:
+            raise NotFound from error
+        raise
 
 
 async def respond_at_end(

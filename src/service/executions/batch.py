@@ -14,7 +14,7 @@ from psycopg.errors import UniqueViolation
 from service.accounts.access import Principal
 from service.database import Connection, Database, Row
 from service.definitions.registry import Registry
-from service.errors import Conflict, FieldError, InvalidInput, ServiceError, Unavailable
+from service.errors import Conflict, FieldError, InvalidInput, NotFound, ServiceError, Unavailable
 from service.executions import models, store
 from service.executions.actions import ATTEMPTS, taken
 from service.executions.judging import Start, judge, offered
@@ -58,17 +58,21 @@ async def start(
     registry: Registry,
     *,
     principal: Principal,
-    agent: Row,
+    agent_id: int,
+    agent: Row | None,
     asked: Asked,
     callbacks: Callbacks,
     key: str | None,
 ) -> Answer:
-    """Accept what is valid, all in one commit. Raises InvalidInput or Conflict for an atomic batch that has a fault."""
+    """Accept what is valid, all in one commit. Raises InvalidInput or Conflict for an atomic batch that has a fault,
+    NotFound where the agent is absent and this was not answered before."""
     once = None
     if key is not None:
-        once = Once(principal.account_id, key, digest_of("batch", agent["id"], msgspec.to_builtins(asked.body)))
+        once = Once(principal.account_id, key, digest_of("batch", agent_id, msgspec.to_builtins(asked.body)))
         if earlier := await answered(database, once):
             return earlier
+    if agent is None:
+        raise NotFound
     offers = await offered(database, registry, agent["agent_type"])
 
     def judged(start: Start | ServiceError) -> Judged:

@@ -15,7 +15,7 @@ from service.cursors import Cursor, paginate_by_cursor
 from service.database import Row
 from service.events.waits import seconds_asked, until_final
 from service.executions import actions, batch, models, polling, rerun, store
-from service.executions.answering import respond, respond_at_end
+from service.executions.answering import only_repeats, respond, respond_at_end
 from service.executions.filters import Filters, read_filters
 from service.executions.judging import Start, offered
 from service.executions.lifecycle import Status
@@ -72,21 +72,23 @@ class ExecutionsController(Controller):
         """Accepted means kept: the execution is committed before this answers. With `Prefer: wait=N` it is shown as it
         is when it has ended, or after N seconds."""
         key = read_key(only_header(request, HEADER))
-        agent = await actions.find_agent(database, request.user, agent_id)
+        agent = await actions.look_for_agent(database, request.user, agent_id)
         limits = FileLimits.of(settings)
-        async with read_start(request, settings, limits, agent) as asked:
-            answer = await actions.start(
-                database,
-                notifier,
-                registry,
-                principal=request.user,
-                agent=agent,
-                asked=asked,
-                limits=limits,
-                callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
-                key=key,
-                waits=seconds_asked(request) is not None,
-            )
+        with only_repeats(agent is None, key):
+            async with read_start(request, settings, limits, agent) as asked:
+                answer = await actions.start(
+                    database,
+                    notifier,
+                    registry,
+                    principal=request.user,
+                    agent_id=agent_id,
+                    agent=agent,
+                    asked=asked,
+                    limits=limits,
+                    callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
+                    key=key,
+                    waits=seconds_asked(request) is not None,
+                )
         return await respond_at_end(request, database, authenticator, hub, answer)
 
     @post(
@@ -109,22 +111,23 @@ class ExecutionsController(Controller):
         """Up to 1,000 starts without files in one transaction: those that are valid start, the others are told why not.
         With `atomic` all of them start, or none."""
         key = read_key(only_header(request, HEADER))
-        agent = await actions.find_agent(database, request.user, agent_id)
-        asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
-        starts = [batch.read(read_item, item) for item in asked.items]
-        urls = (start.webhook_url for start in starts if isinstance(start, Start))
-        return respond(
-            await batch.start(
+        agent = await actions.look_for_agent(database, request.user, agent_id)
+        with only_repeats(agent is None, key):
+            asked = decode_body(await read_json(request, max_bytes=settings.max_batch_bytes), models.Batch)
+            starts = [batch.read(read_item, item) for item in asked.items]
+            urls = (start.webhook_url for start in starts if isinstance(start, Start))
+            answer = await batch.start(
                 database,
                 notifier,
                 registry,
                 principal=request.user,
+                agent_id=agent_id,
                 agent=agent,
                 asked=batch.Asked(starts, asked),
                 callbacks=await callbacks(database, settings, request.user, urls),
                 key=key,
             )
-        )
+        return respond(answer)
 
     @get(
         "/api/agentic-executions/{execution_id:int}/",
@@ -188,19 +191,20 @@ class ExecutionsController(Controller):
         """A new execution of the same agent, key and files, in the version that is offered now; the body says what is
         to be different. 409 where the agent or the key is there no more. `Prefer: wait=N` works as with a start."""
         key = read_key(only_header(request, HEADER))
-        await actions.get(database, request.user, execution_id)  # absent before anything is wrong with the body
-        asked = await read_body(request, models.Rerun) if await request.body() else models.Rerun()
-        answer = await rerun.start(
-            database,
-            notifier,
-            registry,
-            principal=request.user,
-            execution_id=execution_id,
-            asked=asked,
-            callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
-            key=key,
-            waits=seconds_asked(request) is not None,
-        )
+        source = await actions.look_for(database, request.user, execution_id)
+        with only_repeats(source is None, key):
+            asked = await read_body(request, models.Rerun) if await request.body() else models.Rerun()
+            answer = await rerun.start(
+                database,
+                notifier,
+                registry,
+                principal=request.user,
+                execution_id=execution_id,
+                asked=asked,
+                callbacks=await callbacks(database, settings, request.user, [asked.webhook_url]),
+                key=key,
+                waits=seconds_asked(request) is not None,
+            )
         return await respond_at_end(request, database, authenticator, hub, answer)
 
     @delete(

@@ -39,15 +39,15 @@ async def start(
 ) -> Answer:
     """Accept a new execution like that one, in the version that is offered now.
 
-    Raises NotFound for one that is absent or another account's, Conflict where its agent or key is there no more, and
-    whatever a start raises.
+    Raises NotFound for one that is absent or another account's, unless this was answered before; Conflict where its
+    agent or key is there no more, and whatever a start raises.
     """
-    earlier = await actions.get(database, principal, execution_id)
     once = None
     if key is not None:
         once = Once(principal.account_id, key, digest_of("rerun", execution_id, msgspec.to_builtins(asked)), waits)
         if before := await answered(database, once):
             return before
+    earlier = await actions.get(database, principal, execution_id)
     agent, kept = await _agent_and_files(database, principal, earlier)
     offers = await offered(database, registry, agent["agent_type"])
     definition = next((offer for offer in offers if offer.key == earlier["definition_key"]), None)

@@ -34,9 +34,10 @@ MOST_UNKNOWN = 20
 
 @asynccontextmanager
 async def read_start(
-    request: AccountRequest, settings: Settings, limits: FileLimits, agent: Row
+    request: AccountRequest, settings: Settings, limits: FileLimits, agent: Row | None
 ) -> AsyncIterator[Start]:
-    """The body as what is asked for; its files are closed when the context ends."""
+    """The body as what is asked for; its files are closed when the context ends. Of an agent that is absent it is read
+    to know a request again."""
     content_type = request.headers.get("content-type", "")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == JSON:
@@ -47,7 +48,7 @@ async def read_start(
             content_type=content_type,
             content_length=request.content_length,
             limits=limits,
-            keep_files=agent["file_upload"],
+            keep_files=agent is not None and agent["file_upload"],
         ) as form:
             yield _of_form(form)
     elif media_type or await read_limited(request, settings.max_body_bytes):

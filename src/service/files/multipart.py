@@ -55,10 +55,11 @@ class SpooledUpload:
     def sha256(self) -> bytes:
         return self._digest.digest()
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, *, keep: bool = True) -> None:
         self.size_bytes += len(data)
         self._digest.update(data)
-        self.handle.write(data)
+        if keep:
+            self.handle.write(data)
 
 
 @dataclass
@@ -75,8 +76,8 @@ async def read_form(
 ) -> AsyncIterator[Form]:
     """Read a form from a stream of body chunks; every temporary file is closed when the context ends, however it ends.
 
-    Limits end the reading at once, before the rest has arrived. With `keep_files` false the files are counted and
-    dropped: for an agent without uploads, whose other fields must still be judged first.
+    Limits end the reading at once, before the rest has arrived. With `keep_files` false the files are counted, hashed
+    and dropped: for an agent without uploads (any more), whose other fields must still be judged first.
     Raises UnsupportedMediaType, BadRequest (malformed, cut off, not UTF-8, a file in another field) or PayloadTooLarge.
     """
     boundary = _boundary(content_type)
@@ -168,10 +169,7 @@ class _FormBuilder:
             )
         if self._files_bytes > self._limits.max_total_bytes:
             raise PayloadTooLarge(f"The files are larger than {self._limits.max_total_bytes:,} bytes together")
-        if self._keep_files:
-            upload.append(data)
-        else:
-            upload.size_bytes += len(data)
+        upload.append(data, keep=self._keep_files)
 
     def _end_part(self) -> None:
         if self._upload is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import anyio
 import psycopg
@@ -230,3 +231,57 @@ def test_start_when_a_text_beside_a_key_is_half_a_surrogate_pair_then_400(client
     body = b'{"execution_key": "summary", "input": {"text": "a"}, "external_id": "\\ud800"}'
     answer = client.post(starts(world.one), content=body, headers={**KEY, "Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "external_id")
+
+
+FORM: dict[str, Any] = {"data": {"input": '{"text": "a"}'}, "files": {"files": ("a.png", PNG)}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE agents SET deleted_at = now()", "DELETE FROM account_data_sets", "UPDATE agents SET file_upload = false"],
+)
+def test_repeat_when_its_agent_is_there_no_more_or_takes_no_files_then_the_first_answer(
+    client: Client, world: World, connection: psycopg.Connection, change: str
+) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (starts(world.one), {"json": ASKED}),
+        (starts(world.uploads), FORM),
+        (f"{starts(world.one)}batch/", {"json": {"items": [ASKED]}}),
+    ]
+    first = [client.post(path, headers={"Idempotency-Key": path}, **body) for path, body in asked]
+    connection.execute(change.encode())
+    before = counted(connection)
+    again = [client.post(path, headers={"Idempotency-Key": path}, **body) for path, body in asked]
+    assert {answer.status_code for answer in first} == {202}
+    assert [answer.content for answer in again] == [answer.content for answer in first]
+    assert counted(connection) == before
+
+
+def test_rerun_when_repeated_after_its_source_was_deleted_then_the_first_answer(
+    client: Client, world: World, connection: psycopg.Connection
+) -> None:
+    source = client.post(starts(world.one), json=ASKED).json()["id"]
+    path = f"/api/agentic-executions/{source}/"
+    first = client.post(f"{path}rerun/", headers=KEY)
+    connection.execute("DELETE FROM execution_runtime WHERE execution_id = %s", (source,))
+    http.finish(connection, source, {})
+    assert client.delete(path).status_code == 204
+    again = client.post(f"{path}rerun/", headers=KEY)
+    assert (again.status_code, again.content) == (202, first.content)
+    assert client.post(f"{path}rerun/", json={"priority": 1}, headers=KEY).status_code == 404
+    assert client.post(f"{path}rerun/").status_code == 404
+
+
+@pytest.mark.parametrize("key", [KEY, {"Idempotency-Key": "another"}, {}])
+def test_start_when_the_agent_is_absent_and_it_is_no_repeat_then_404_whatever_is_wrong_with_it(
+    client: Client, world: World, key: dict[str, str]
+) -> None:
+    client.post(starts(world.one), json=ASKED, headers=KEY)
+    absent = {starts(world.foreign), starts(99)}
+    bodies: list[Any] = [ASKED, [], {"no": "field"}]
+    answers = [client.post(path, json=body, headers=key) for path in absent for body in bodies]
+    answers += [client.post(f"{path}batch/", json=body, headers=key) for path in absent for body in bodies]
+    answers += [client.post(path, content=b"x", headers={**key, "Content-Type": "text/plain"}) for path in absent]
+    answers.append(client.post("/api/agentic-executions/99/rerun/", json=[], headers=key))
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.content for answer in answers}) == 1
