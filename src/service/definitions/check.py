@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from service.definitions.definition import AnyDefinition
@@ -107,9 +108,16 @@ def check(package: str | None = None) -> Report:
     found = sources(package)
     problems = duplicates(found, among=sources() if package else found)
     if not found:
-        named = f"package {package!r}" if package else "any installed package"
-        problems.append(f"no entry points in the group agentic.definitions of {named}")
+        problems.append(_nothing_of(package))
     return Report(tuple(_finding(source) for source in found), tuple(problems))
+
+
+def _nothing_of(package: str | None) -> str:
+    try:
+        named = f"package {distribution(package).name!r}" if package else "any installed package"
+    except PackageNotFoundError:
+        return f"package {package!r} is not installed in this environment"
+    return f"no entry points in the group agentic.definitions of {named}"
 
 
 def _finding(source: Source) -> Finding:

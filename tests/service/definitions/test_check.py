@@ -167,9 +167,10 @@ def test_check_when_two_packages_offer_the_same_then_not_ok(install: Install, pa
     assert "same@1 is registered 2 times" in report.as_text()
 
 
-def test_check_when_the_named_package_is_unknown_then_not_ok(install: Install) -> None:
+def test_check_when_the_named_package_is_unknown_or_offers_nothing_then_it_says_which(install: Install) -> None:
     install(fine=DEFINITION.format(key="fine"))
     assert check("fine-package").is_ok
-    report = check("no-package")
-    assert not report.is_ok
-    assert "of package 'no-package'" in report.as_text()
+    for package, said in (("no-package", "'no-package' is not installed"), ("Pytest", "of package 'pytest'")):
+        report = check(package)
+        assert not report.is_ok
+        assert said in report.as_text()
