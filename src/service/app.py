@@ -34,11 +34,13 @@ from service.health.controller import HealthController
 from service.limits.controller import LimitsController
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
+from service.schedules.controller import SchedulesController
 from service.settings import Settings
 from service.webhooks.controller import ExecutionDeliveriesController, WebhooksController
 
 CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     ExecutionsController,
+    SchedulesController,
     EventsController,
     WebhooksController,
     ExecutionDeliveriesController,

@@ -31,7 +31,10 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 EVENT_STREAM = "text/event-stream"
 START = "StartExecution"
-OF_ACCOUNTS = {START, "StartBatch", "CancelExecution", "RerunExecution", "DeleteExecution"}
+OF_ACCOUNTS = {
+    *(START, "StartBatch", "CancelExecution", "RerunExecution", "DeleteExecution"),
+    *("CreateSchedule", "ChangeSchedule", "DeleteSchedule"),
+}
 """Writes that need no admin."""
 
 
@@ -201,7 +204,7 @@ def _success(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
 def _headers(operation: Operation) -> dict[str, Any]:
     """What a success says beside its body."""
     opt = operation.handler.opt
-    named = ["Location"] if operation.name in (START, "RerunExecution") else []
+    named = ["Location"] if operation.name in (START, "RerunExecution", "CreateSchedule") else []
     named += ["Retry-After"] if opt.get("waits") or opt.get("paced") else []
     named += ["Preference-Applied"] if opt.get("waits") else []
     named += [REPEATED] if opt.get("once") else []
@@ -269,7 +272,7 @@ def _error(status: int) -> dict[str, Any]:
 def _finished(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """What types alone do not say: times are strings of a format, and raw JSON has a form."""
     for field, described in schema.get("properties", {}).items():
-        if field.endswith("_at") or field in ("deadline", "start_after"):
+        if field.endswith(("_at", "_slot")) or field in ("deadline", "start_after"):
             for branch in described.get("anyOf", [described]):
                 branch |= {"format": "date-time"} if branch.get("type") == "string" else {}
         elif (field == "input" and name in ("Execution", "ListedExecution")) or (field == "data" and "Event" in name):

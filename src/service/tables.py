@@ -12,6 +12,7 @@ from service.files import tables as _files
 from service.idempotency import tables as _idempotency
 from service.limits import tables as _limits
 from service.retention import tables as _retention
+from service.schedules import tables as _schedules
 from service.schema import metadata
 from service.webhooks import tables as _webhooks
 from service.workers import tables as _workers
@@ -27,6 +28,7 @@ RESOURCES = (
     _idempotency,
     _limits,
     _retention,
+    _schedules,
     _webhooks,
     _workers,
 )

@@ -21,6 +21,7 @@ from tasks.lease import Lease
 from tasks.llm.models import Models
 from tasks.retaining import retain
 from tasks.run_execution import Held
+from tasks.scheduling import Scheduler
 from tasks.sweep import Sweeper
 from tasks.web_pages import WebPages
 
@@ -67,6 +68,7 @@ class Lifetime:
         """Start everything; returns at once, also without a database."""
         await self.database.open()
         self._lease.start()
+        scheduler = Scheduler(self.settings, self.database, self.registry, self.notifier)
         sweeper = Sweeper(self.settings, on_swept=self._swept)
         for name, coroutine in (
             ("sweep", sweeper.run()),
@@ -77,6 +79,7 @@ class Lifetime:
             ("forget keys", forget_keys(self)),
             ("retention", retain(self.database)),
             ("forget periods", forget_periods(self)),
+            ("start schedules", scheduler.run()),
             ("deliver webhooks", self.deliverer.run()),
         ):
             self._loops.append(_keep(name, coroutine))

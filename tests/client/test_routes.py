@@ -51,6 +51,13 @@ NOT_CALLED = {
     ("GET", "/api/supported-file-types/"): "a start with a file that is not supported says so, and names those",
     ("POST", "/api/conversations/{conversation_id}/"): "conversations of executions are read-only: it always refuses",
     ("HEAD", "/media/conversations/{conversation_id}/{filename}"): "download has it",
+    **dict.fromkeys(
+        (
+            *(("GET", "/api/agents/{agent_id}/schedules/"), ("POST", "/api/agents/{agent_id}/schedules/")),
+            *((method, "/api/schedules/{schedule_id}/") for method in ("GET", "PATCH", "DELETE")),
+        ),
+        "set up once, and changed by people",
+    ),
     ("GET", "/healthz"): "for supervisors",
     ("GET", "/readyz"): "for load balancers",
 }

@@ -108,6 +108,21 @@ def worker(
     )
 
 
+def schedule(connection: psycopg.Connection, place: Home, execution_id: int) -> int:
+    """The id of a schedule that is an hour late; a day ago it started this execution."""
+    secret = Jsonb({"text": SECRET})
+    return _insert(
+        connection,
+        """INSERT INTO schedules (account_id, agent_id, execution_key, cron, time_zone, input, limits, metadata,
+             priority, webhook_url, is_active, missed, overlap, next_slot, last_slot, last_outcome, last_refusal,
+             last_execution_id)
+           VALUES (%s, %s, 'echo', '0 6 * * *', 'UTC', %s, '{}', '{}',
+             0, %s, true, 'latest', 'skip', now() - interval '1 hour', now() - interval '1 day', 'started', %s,
+             %s) RETURNING id""",
+        *(place.account_id, place.agent_id, secret, f"https://shop.example.com/{SECRET}", secret, execution_id),
+    )
+
+
 def turn(
     connection: psycopg.Connection, execution_id: int, number: int, cycle: int, *, tokens: tuple[int, int, int]
 ) -> None:

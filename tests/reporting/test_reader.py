@@ -22,7 +22,7 @@ def names(connection: psycopg.Connection, schema: str) -> list[str]:
 
 def test_reader_reads_every_view(connection: psycopg.Connection, reader: Reader) -> None:
     views = {"executions", "cycles", "verdicts", "queue", "workers", "stuck", "daily", "limits"}
-    views |= {"deliveries", "attempts", "events"}
+    views |= {"deliveries", "attempts", "events", "schedules"}
     assert set(names(connection, "reporting")) == views
     for view in names(connection, "reporting"):
         reader.execute(sql.SQL("SELECT * FROM reporting.{}").format(sql.Identifier(view)))
@@ -70,6 +70,7 @@ def test_views_show_no_input_answer_message_explanation_or_secret_of_a_webhook(
         seed.waiting_row(connection, place, made, phase="running", worker_id=worker)
         seed.event(connection, made, 1, "started")
         seed.delivery(connection, place, webhook, made)
+        seed.schedule(connection, place, made)
     for view in names(connection, "reporting"):
         statement = sql.SQL("SELECT row_to_json(v)::text AS shown FROM reporting.{} v").format(sql.Identifier(view))
         shown = [row["shown"] for row in reader.execute(statement)]

@@ -114,6 +114,21 @@ def test_executions_tell_what_was_asked_for_and_what_labels_them(
     assert [row[name] for name in names] == [0, None, None, {}, None, None, None]
 
 
+def test_schedules_tell_what_they_start_and_how_late_and_executions_by_which(
+    connection: psycopg.Connection, reader: Reader
+) -> None:
+    place = seed.home(connection, "north")
+    made = seed.execution(connection, place)
+    schedule_id = seed.schedule(connection, place, made)
+    connection.execute("UPDATE executions SET schedule_id = %s, schedule_slot = started_at", (schedule_id,))
+    shown = one(reader, "schedules", id=schedule_id)
+    assert (shown["account"], shown["agent"], shown["definition"]) == ("north account", "north agent", "echo")
+    assert 3600 <= shown["overdue_seconds"] < 3700
+    assert (shown["last_outcome"], shown["last_execution_id"]) == ("started", made)
+    execution = one(reader, "executions", id=made)
+    assert (execution["schedule_id"], execution["schedule_slot"]) == (schedule_id, execution["started_at"])
+
+
 def test_cycles_sums_turns_tool_calls_and_tokens_and_names_who_asked_again(
     connection: psycopg.Connection, reader: Reader
 ) -> None:

@@ -27,6 +27,7 @@ from service.files import store as files
 from service.idempotency import store as idempotency
 from service.limits import store as limits
 from service.retention import store as retention
+from service.schedules import store as schedules
 from service.webhooks import delivery_store
 from service.workers import store as workers
 from tests import http, postgres
@@ -92,9 +93,11 @@ def test_every_function_of_the_stores_when_called_on_postgresql_15_works(pg15_da
             webhook = set_up_webhooks(client)
             start_and_read(client, shop)
             limit(client, shop)
+            schedule(client, shop)
         app = AsApp(pg15_database_url)
         run_by_hand(app, shop)
         deliver_by_hand(app, webhook)
+        settle_by_hand(app)
         call_the_rest(app, shop)
     missed = sorted(name for code, name in expected.items() if code not in called)
     assert not missed, f"nothing here calls {missed}: add to the scenario what reaches them"
@@ -185,6 +188,18 @@ def limit(client: Client, shop: Shop) -> None:
     ask(client, "PUT", path, all_of_them)
 
 
+def schedule(client: Client, shop: Shop) -> None:
+    """Two made, one of them deleted; the other, after its change, is due."""
+    asked = {"execution_key": "summary", "cron": "0 0 1 1 *", "input": {"text": "a"}}
+    kept, gone = (ask(client, "POST", f"agents/{shop.agent_id}/schedules/", asked)["id"] for _ in range(2))
+    ask(client, "PATCH", f"schedules/{kept}/", {"missed": "all", "time_zone": "Europe/Warsaw"})
+    ask(client, "DELETE", f"schedules/{gone}/")
+    assert ask(client, "GET", f"agents/{shop.agent_id}/schedules/?page=last")["results"] == [
+        ask(client, "GET", f"schedules/{kept}/")
+    ]
+    shop.connection.execute("UPDATE schedules SET next_slot = now() - interval '1 day'")
+
+
 def run_by_hand(app: AsApp, shop: Shop) -> None:
     """An execution claimed, journalled, and its goods booked, as a worker does all that."""
     shop.accept("echo")
@@ -226,6 +241,20 @@ def deliver_by_hand(app: AsApp, webhook_id: int) -> None:
         assert await delivery_store.forget(connection, age_seconds=-1, limit=5) == 2
 
     app.connected(deliver)
+
+
+def settle_by_hand(app: AsApp) -> None:
+    """A slot that has come, settled as a worker does."""
+
+    async def settle(connection: Connection) -> None:
+        (due,) = await schedules.due(connection, keys=["summary"], limit=5)
+        async with connection.transaction():
+            assert await schedules.take(connection, due) == {"is_running": False}
+            settled = schedules.Settled(outcome="missed")
+            await schedules.settle(connection, due["id"], settled, slot=due["next_slot"], next_slot=None)
+        assert await schedules.due(connection, keys=["summary"], limit=5) == []
+
+    app.connected(settle)
 
 
 def call_the_rest(app: AsApp, shop: Shop) -> None:

@@ -98,6 +98,7 @@ class Ids:
     account_id: int
     webhook_id: int
     delivery_id: int
+    schedule_id: int
 
 
 @pytest.fixture
@@ -113,6 +114,8 @@ def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids
         " SELECT c.id, c.account_id, blob.id, c.id::text, 'text/plain' FROM conversations c, blob WHERE c.id = %s",
         (started["conversation"],),
     )
+    body |= {"cron": "0 6 * * *"}
+    scheduled = client.post(f"/api/agents/{world.foreign}/schedules/", json=body, headers=world.stranger.headers)
     webhook_id = http.create_webhook(connection, world.stranger.id)
     data_set = client.get("/api/data-sets/", headers=world.stranger.headers).json()["results"][0]["id"]
     return Ids(
@@ -123,6 +126,7 @@ def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids
         account_id=world.stranger.id,
         webhook_id=webhook_id,
         delivery_id=webhook_id,
+        schedule_id=scheduled.json()["id"],
     )
 
 
@@ -158,6 +162,7 @@ def test_foreign_row_is_there_for_its_owner(client: Client, foreign: Ids, world:
     assert client.get(f"/api/agents/{foreign.agent_id}/", headers=headers).status_code == 200
     assert client.get(f"/api/data-sets/{foreign.data_set_id}/products/", headers=headers).status_code == 200
     assert client.get(f"/api/webhooks/{foreign.webhook_id}/", headers=headers).status_code == 200
+    assert client.get(f"/api/schedules/{foreign.schedule_id}/", headers=headers).status_code == 200
 
 
 def test_admin_reads_every_row_by_id(client: Client, foreign: Ids, world: World) -> None:

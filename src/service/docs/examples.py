@@ -50,7 +50,7 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "metadata": {"shop": "7"},
     }
     timed = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
-    timed["webhook_url"] = None
+    timed |= {"webhook_url": None, "schedule": None, "schedule_slot": None}
     return {**shown, **added, **spent, **timed, **(changed or {})}
 
 
@@ -179,6 +179,14 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 BODIES: dict[str, Any] = {
     "RerunExecution": {"input": {"skus": ["SKU-002"]}, "priority": 5},
+    "CreateSchedule": {
+        "execution_key": "catalog-enrichment",
+        "cron": "30 6 * * MON-FRI",
+        "time_zone": "Europe/Warsaw",
+        "input": INPUT,
+        "overlap": "skip",
+    },
+    "ChangeSchedule": {"is_active": False},
     "StartBatch": {"items": [START, {**START, "external_id": "import-32"}], "atomic": True},
     "SetLimits": {"max_running": 5, "max_queued": 1000, "starts_per_minute": 60, "tokens_per_day": 2000000},
     "CreateServiceAccount": {"name": "till", "data_sets": [3]},

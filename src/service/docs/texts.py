@@ -41,7 +41,7 @@ HEADERS: dict[str, str] = {
 """What a handler's `opt` has: the header that it reads, and what for."""
 
 ANSWERED: dict[str, str] = {
-    "Location": "The execution.",
+    "Location": "The execution, or the schedule.",
     "Retry-After": "Seconds after which to look again at an execution that has not ended.",
     "Preference-Applied": "`wait=N`, if a wait was asked for: how long it could be.",
     "Idempotent-Replayed": "`true`, if an earlier request with this key was answered so.",

@@ -34,6 +34,7 @@ def read_filters(
     execution_key: _Word = None,
     failure_code: _Word = None,
     external_id: _Word = None,
+    schedule_id: _Word = None,
     started_from: _Moment = None,
     started_before: _Moment = None,
 ) -> Filters:
@@ -51,6 +52,7 @@ def read_filters(
             ("definition_key", "execution_key", execution_key, _text),
             ("failure_code", "failure_code", failure_code, _text),
             ("external_id", "external_id", external_id, _text),
+            ("schedule_id", "schedule_id", schedule_id, _id),
             ("started_from", "started_from", started_from, moment),
             ("started_before", "started_before", started_before, moment),
             ("metadata", "metadata", request.query_params.multi_items(), _metadata),

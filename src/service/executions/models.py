@@ -72,11 +72,13 @@ class ListedExecution(GuideFields, kw_only=True):
     cancel_requested_at: str | None
     rerun_of: int | None
     webhook_url: str | None
+    schedule: int | None
+    schedule_slot: str | None
 
 
 class Execution(GuideFields, kw_only=True):
     """One execution. `retryable` says of a failure whether the same request may succeed later, `exit_reason` what ended
-    it: which budget, whose fault. `usage` is there once it has ended."""
+    it: which budget, whose fault. `usage` is there once it has ended. `schedule` started it for its `schedule_slot`."""
 
     files: list[FileOut]
     version: int
@@ -95,6 +97,8 @@ class Execution(GuideFields, kw_only=True):
     cancel_requested_at: str | None
     rerun_of: int | None
     webhook_url: str | None
+    schedule: int | None
+    schedule_slot: str | None
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +205,8 @@ def _fields(row: Row) -> dict[str, Any]:
         "cancel_requested_at": optional_ts(row["cancel_requested_at"]),
         "rerun_of": row["rerun_of"],
         "webhook_url": row["webhook_url"],
+        "schedule": row["schedule_id"],
+        "schedule_slot": optional_ts(row["schedule_slot"]),
     }
 
 

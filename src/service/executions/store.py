@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,11 +23,13 @@ COLUMNS = (
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
     " external_id, metadata, deadline, start_after, priority,"
-    " cancel_requested_at, rerun_of, webhook_url"
+    " cancel_requested_at, rerun_of, webhook_url, schedule_id, schedule_slot"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"
 """The index that keeps an account's external ids apart."""
+SLOT_KEY = "executions_schedule_slot_key"
+"""The index that lets one execution have a schedule's slot."""
 
 
 def _files_as_json(source: str) -> str:
@@ -44,11 +47,13 @@ WITH admission AS MATERIALIZED (
 ), execution AS (
   INSERT INTO executions (account_id, agent_id, data_set_id, conversation_id, celery_task_id,
                           definition_key, definition_version, input, limits, external_id, metadata,
-                          deadline, start_after, priority, rerun_of, webhook_url, field_schema)
+                          deadline, start_after, priority, rerun_of, webhook_url, schedule_id, schedule_slot,
+                          field_schema)
   SELECT %(account_id)s, %(agent_id)s, %(data_set_id)s, id, %(celery_task_id)s,
          %(definition_key)s, %(definition_version)s, %(input)s::jsonb, %(limits)s::jsonb,
          %(external_id)s, %(metadata)s::jsonb, %(deadline)s, %(start_after)s, %(priority)s,
-         %(rerun_of)s, %(webhook_url)s, (SELECT field_schema FROM agents WHERE agents.id = %(agent_id)s)
+         %(rerun_of)s, %(webhook_url)s, %(schedule_id)s, %(schedule_slot)s,
+         (SELECT field_schema FROM agents WHERE agents.id = %(agent_id)s)
     FROM conversation
   RETURNING {COLUMNS}
 ), runtime AS (
@@ -106,6 +111,7 @@ CONDITIONS = {
     "definition_key": "definition_key = %(definition_key)s",
     "failure_code": "failure_code = %(failure_code)s",
     "external_id": "external_id = %(external_id)s",
+    "schedule_id": "schedule_id = %(schedule_id)s",
     "metadata": "metadata <> '{}' AND metadata @> %(metadata)s::jsonb",
     "started_from": "started_at >= %(started_from)s",
     "started_before": "started_at < %(started_before)s",
@@ -132,6 +138,8 @@ class NewExecution:
     timing: Timing = field(default_factory=Timing)
     rerun_of: int | None = None
     webhook_url: str | None = None
+    schedule_id: int | None = None
+    schedule_slot: datetime | None = None
     files: Sequence[NewFile] = ()
 
 
@@ -168,6 +176,8 @@ def accepting(new: NewExecution, *, is_admitted: bool = False) -> dict[str, obje
         "priority": new.timing.priority,
         "rerun_of": new.rerun_of,
         "webhook_url": new.webhook_url,
+        "schedule_id": new.schedule_id,
+        "schedule_slot": new.schedule_slot,
         "blob_ids": [file.blob_id for file in new.files],
         "filenames": [file.filename for file in new.files],
         "content_types": [file.content_type for file in new.files],

@@ -59,6 +59,8 @@ executions = Table(
     Column("exit_reason", Text, nullable=True),
     timestamp_column("content_erased_at", nullable=True),
     Column("field_schema", JSONB, nullable=True, comment="the agent's at the start"),
+    Column("schedule_id", BigInteger, nullable=True, comment="the schedule that started it; may be deleted"),
+    timestamp_column("schedule_slot", nullable=True),
     # Usage is set with the outcome, by usage_of().
     Column("input_tokens", BigInteger, nullable=True),
     Column("cached_tokens", BigInteger, nullable=True),
@@ -112,6 +114,25 @@ executions = Table(
         postgresql_using="gin",
         postgresql_ops={"metadata": "jsonb_path_ops"},
         postgresql_where=text("metadata <> '{}'::jsonb"),
+    ),
+    Index(
+        "executions_schedule_slot_key",
+        "schedule_id",
+        "schedule_slot",
+        unique=True,
+        postgresql_where=text("schedule_id IS NOT NULL"),
+    ),
+    Index(
+        "executions_schedule_running_idx",
+        "schedule_id",
+        postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
+    ),
+    Index(
+        "executions_account_schedule_idx",
+        "account_id",
+        "schedule_id",
+        desc("id"),
+        postgresql_where=text("schedule_id IS NOT NULL"),
     ),
     Index("executions_started_at_idx", "started_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )

@@ -40,7 +40,8 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """One execution. `started_at` is when it was accepted, `picked_up_at` when a worker took it.
+    """One execution. `started_at` is when it was accepted, `picked_up_at` when a worker took it; `schedule` started
+    it for its `schedule_slot`.
 
     `files` is empty in lists, which do not have them. `raw` is the object as REST gave it.
     """
@@ -75,6 +76,8 @@ class Execution:
     cancel_requested_at: datetime | None = None
     rerun_of: int | None = None
     webhook_url: str | None = None
+    schedule: int | None = None
+    schedule_slot: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
