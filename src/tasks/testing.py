@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 
 from service.definitions.context import AttachedFile, DataSet, Product, ProductChange, RunContext, ToolCall, WebPage
 from service.definitions.definition import AnyDefinition
-from service.definitions.failures import Outcome
+from service.definitions.failures import Finished, Outcome
 from service.definitions.schema import decode, jsonable
 from service.definitions.shop import NewOrder, NewReceipt
 from service.definitions.tools import ToolFailed
@@ -24,6 +25,9 @@ from tasks.llm.protocol import Answer, Profile
 from tasks.llm.scripted import ScriptedModel, Speech
 from tasks.memory_shop import MemoryShop
 from tasks.toolbox import Toolbox
+
+MOST_SHOWN = 100
+"""Characters of an answer or a result in a printed play."""
 
 
 class MemoryDataSet:
@@ -160,7 +164,8 @@ class MemoryJournal:
 
 @dataclass(frozen=True)
 class Played:
-    """How a play ended. `verdicts` holds those of each cycle, cycle 1 first; `turns` the journal's turns."""
+    """How a play ended. `verdicts` holds those of each cycle, cycle 1 first; `turns` the journal's turns. Printed it is
+    a transcript: a line for each turn, for each issue, and for the end."""
 
     outcome: Outcome
     verdicts: tuple[tuple[Spoken, ...], ...]
@@ -176,6 +181,25 @@ class Played:
             if isinstance(said.verdict, Retry)
             for issue in said.verdict.issues
         ]
+
+    def __str__(self) -> str:
+        lines = []
+        for cycle in sorted({turn.start.cycle for turn in self.turns}):
+            lines += [f"cycle {cycle}: {_said(turn.answer)}" for turn in self.turns if turn.start.cycle == cycle]
+            lines += [f"  {issue}" for issue in (self.issues(cycle) if cycle <= len(self.verdicts) else ())]
+        end = self.outcome
+        how = _short(json.dumps(end.result)) if isinstance(end, Finished) else f"{end.code}: {end.explanation}"
+        return "\n".join([*lines, f"{type(end).__name__.lower()} after {end.cycles} cycles: {how}"])
+
+
+def _said(answer: Answer | None) -> str:
+    if answer is None:
+        return "no answer"
+    return ", ".join(f"calls {request.name}" for request in answer.tool_requests) or f"answers {_short(answer.text)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 
 def play(definition: AnyDefinition, input: object, answers: Sequence[Speech], **given: Any) -> Played:  # noqa: A002

@@ -37,6 +37,21 @@ def test_play_when_the_answer_is_right_then_finished() -> None:
     assert play(counting(), {"words": ["ape"]}, [{"ape": 3}]).outcome == Finished({"ape": 3}, cycles=1)
 
 
+def test_play_when_printed_is_a_short_transcript() -> None:
+    played = play(counting(), {"words": ["ape"]}, [MEASURE, {"ape": 4}, {"ape": 3}])
+    first, second, *issues, third, end = str(played).splitlines()
+    assert (first, second, third) == (
+        "cycle 1: calls measure",
+        'cycle 1: answers {"ape": 4}',
+        'cycle 2: answers {"ape": 3}',
+    )
+    assert issues == [f"  {issue}" for issue in played.issues(cycle=1)]
+    assert end == 'finished after 2 cycles: {"ape": 3}'
+    failed = str(play(counting(), {"words": ["ape"]}, [{"ape": "a" * 5000}] * 9))
+    assert "\nfailed after " in failed
+    assert len(failed) < 5000
+
+
 def test_play_when_the_input_is_an_object_of_the_type_then_it_is_taken() -> None:
     assert play(counting(), Order(words=["ape"]), [{"ape": 3}]).outcome == Finished({"ape": 3}, cycles=1)
 

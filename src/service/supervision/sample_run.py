@@ -74,13 +74,12 @@ def _turn_line(cycle: int, turn: dict[str, Any]) -> str:
 
 
 def _verdict_lines(verdicts: list[dict[str, Any]]) -> list[str]:
-    """What each validator found; those that accept in one line."""
+    """What each validator found, and where; those that accept in one line."""
     lines = []
     for verdict in verdicts:
         for issue in verdict["issues"]:
-            lines.append(
-                click.style(f"           ✗ {verdict['validator']}: {_short(issue['message'], 100)}", fg="yellow")
-            )
+            wrong = _short(f"{issue['path']} {issue['message']}", 120)
+            lines.append(click.style(f"           ✗ {verdict['validator']}: {wrong}", fg="yellow"))
         if verdict["kind"] == "reject":
             lines.append(click.style(f"           ✗ {verdict['validator']}: {verdict['explanation']}", fg="red"))
     accepted = [verdict["validator"] for verdict in verdicts if verdict["kind"] == "accept"]
