@@ -95,6 +95,15 @@ def test_every_start_has_a_key_its_own_or_the_given(connect: Connect, call: str)
     assert mine == "mine"
 
 
+@pytest.mark.parametrize("call", ["start", "rerun"])
+def test_start_that_waits_asks_for_a_held_answer_again_under_its_key(connect: Connect, call: str) -> None:
+    arguments = {"start": (7, "echo"), "rerun": (42,)}[call]
+    with scripted(Answer(503, {}, SOON), Answer(202, FINISHED)) as script:
+        assert getattr(connect(script.url, "t"), call)(*arguments, wait_seconds=30).result == {"a": 1}
+    assert [each.headers["prefer"] for each in script.asked] == ["wait=30"] * 2
+    assert len({each.headers["idempotency-key"] for each in script.asked}) == 1
+
+
 def test_delete_whose_answer_was_lost_is_done(connect: Connect) -> None:
     with scripted(Answer(0), Answer(404, {})) as script:
         assert connect(script.url, "t").delete(42) is None

@@ -63,12 +63,21 @@ class AsyncClient:
         *,
         files: Iterable[Sendable] = (),
         idempotency_key: str | None = None,
+        wait_seconds: int = 0,
         **options: Unpack[StartOptions],
     ) -> Execution:
         """Start an execution, once, however often this has to be sent. Give an `idempotency_key` of your own where the
-        call may be made again after your process died: for a day it answers the same execution."""
-        sent = uploads(files)
-        call = calls.start(agent_id, execution_key, input, files=sent, idempotency_key=idempotency_key, options=options)
+        call may be made again after your process died: for a day it answers the same execution. With `wait_seconds`, up
+        to 60, it is answered when the execution has ended, or after so long; what is not final then, `wait` for."""
+        call = calls.start(
+            agent_id,
+            execution_key,
+            input,
+            files=uploads(files),
+            idempotency_key=idempotency_key,
+            wait_seconds=wait_seconds,
+            options=options,
+        )
         return await self._do(call)
 
     async def start_batch(
@@ -78,10 +87,16 @@ class AsyncClient:
         return await self._do(calls.batch(agent_id, items, atomic=atomic, idempotency_key=idempotency_key))
 
     async def rerun(
-        self, execution: Execution | int, *, idempotency_key: str | None = None, **options: Unpack[RerunOptions]
+        self,
+        execution: Execution | int,
+        *,
+        idempotency_key: str | None = None,
+        wait_seconds: int = 0,
+        **options: Unpack[RerunOptions],
     ) -> Execution:
-        """Start the same once more; the options say what is to be different."""
-        return await self._do(calls.rerun(execution, idempotency_key=idempotency_key, options=options))
+        """Start the same once more; the options say what is to be different. `wait_seconds` is as with a start."""
+        call = calls.rerun(execution, idempotency_key=idempotency_key, wait_seconds=wait_seconds, options=options)
+        return await self._do(call)
 
     async def get(self, execution: Execution | int) -> Execution:
         """An execution as it is now."""

@@ -87,17 +87,25 @@ def start(
     *,
     files: Sequence[Upload],
     idempotency_key: str | None,
+    wait_seconds: int,
     options: StartOptions,
 ) -> Call[Execution]:
-    """A start: JSON, or a form where there are files."""
+    """A start: JSON, or a form where there are files. Held back for so many seconds if it has not ended."""
     fields = {"execution_key": execution_key, "input": {} if given is None else given, **stated(options)}
-    path, headers = f"/api/agents/{agent_id}/agentic-executions/", _once(idempotency_key)
+    path = f"/api/agents/{agent_id}/agentic-executions/"
+    headers = {**_once(idempotency_key), **_wait(wait_seconds)}
+    held = float(wait_seconds)
     if not files:
         return Call(
-            method="POST", path=path, read=_execution, headers={**headers, **JSON}, content=json.dumps(fields).encode()
+            method="POST",
+            path=path,
+            read=_execution,
+            headers={**headers, **JSON},
+            content=json.dumps(fields).encode(),
+            held_seconds=held,
         )
     form = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return Call(method="POST", path=path, read=_execution, headers=headers, form=form, files=files)
+    return Call(method="POST", path=path, read=_execution, headers=headers, form=form, files=files, held_seconds=held)
 
 
 def batch(agent_id: int, items: Sequence[BatchItem], *, atomic: bool, idempotency_key: str | None) -> Call[Batch]:
@@ -113,22 +121,28 @@ def batch(agent_id: int, items: Sequence[BatchItem], *, atomic: bool, idempotenc
     )
 
 
-def rerun(of: Execution | int, *, idempotency_key: str | None, options: RerunOptions) -> Call[Execution]:
+def rerun(
+    of: Execution | int, *, idempotency_key: str | None, wait_seconds: int, options: RerunOptions
+) -> Call[Execution]:
     """The same once more, but for what the options say."""
     return Call(
         method="POST",
         path=f"{execution_path(of)}rerun/",
         read=_execution,
-        headers={**_once(idempotency_key), **JSON},
+        headers={**_once(idempotency_key), **_wait(wait_seconds), **JSON},
         content=json.dumps(stated(options)).encode(),
+        held_seconds=float(wait_seconds),
     )
 
 
 def get(of: Execution | int, *, wait_seconds: int = 0) -> Call[Execution]:
     """An execution; held back for so many seconds if it has not ended."""
-    headers = {"Prefer": f"wait={wait_seconds}"} if wait_seconds else {}
     return Call(
-        method="GET", path=execution_path(of), read=_execution, headers=headers, held_seconds=float(wait_seconds)
+        method="GET",
+        path=execution_path(of),
+        read=_execution,
+        headers=_wait(wait_seconds),
+        held_seconds=float(wait_seconds),
     )
 
 
@@ -197,6 +211,11 @@ def execution_path(of: Execution | int) -> str:
 def _once(idempotency_key: str | None) -> dict[str, str]:
     """The header that makes a request safe to repeat; with a key that nobody has if none is given."""
     return {"Idempotency-Key": str(uuid4()) if idempotency_key is None else idempotency_key}
+
+
+def _wait(seconds: int) -> dict[str, str]:
+    """The header that has an answer held back until the execution has ended, for so long at most."""
+    return {"Prefer": f"wait={seconds}"} if seconds else {}
 
 
 def stated(options: Mapping[str, Any]) -> dict[str, Any]:
