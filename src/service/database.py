@@ -125,9 +125,7 @@ class Database:
     ) -> AsyncIterator[Connection]:
         """A connection in one transaction, committed at the end of the block, before anything is answered."""
         opened = self.connection(answer_seconds=answer_seconds, party=party)
-        async with opened as connection, connection.transaction():
-            if connection.prepare_threshold is None:  # a pooler's: it was set for no session
-                await connection.execute(BOUNDS, {"is_local": True})
+        async with opened as connection, transaction_on(connection):
             yield connection
 
     def _forget_broken_connections(self) -> None:
@@ -140,6 +138,15 @@ class Database:
         self._checks.discard(task)
         if not task.cancelled():
             task.exception()  # an outage that goes on is told by the next request
+
+
+@asynccontextmanager
+async def transaction_on(connection: Connection) -> AsyncIterator[None]:
+    """One transaction, committed at the end of the block and bound in how long it may idle or wait for locks."""
+    async with connection.transaction():
+        if connection.prepare_threshold is None:  # a pooler's: it was set for no session
+            await connection.execute(BOUNDS, {"is_local": True})
+        yield
 
 
 async def configure(connection: AsyncConnection[Any]) -> None:

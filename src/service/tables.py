@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.accounts import tables as _accounts
 from service.agents import tables as _agents
+from service.approvals import tables as _approvals
 from service.conversations import tables as _conversations
 from service.datasets import tables as _datasets
 from service.events import tables as _events
@@ -20,6 +21,7 @@ from service.workers import tables as _workers
 RESOURCES = (
     _accounts,
     _agents,
+    _approvals,
     _conversations,
     _datasets,
     _events,

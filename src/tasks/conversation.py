@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from service.definitions.definition import AnyDefinition, Offer, Step
 from service.definitions.schema import schema_of
 from service.definitions.tools import STOP_EXECUTION
 from tasks import prompt
+from tasks.approving import APPROVED, AwaitsApproval, Standing, declined
 from tasks.asks import Ask, Reply
 from tasks.budget import Budget
 from tasks.journal import Journal, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart
@@ -118,7 +119,7 @@ class Conversation:
             self.budget.add(turn.spent)
 
     async def answer(self, ask: Ask) -> Reply:
-        """The model's answer to an ask. Raises ModelError, LimitReached and LostClaim."""
+        """The model's answer to an ask. Raises ModelError, LimitReached, LostClaim and AwaitsApproval."""
         self._model = await self._stronger() if ask.strategy == "escalate" else self._usual
         exchange = _Exchange(ask, self._opening(ask))
         while True:
@@ -285,19 +286,41 @@ class Conversation:
         self.budget.use_tools([request.name for request in answer.tool_requests if not self._toolbox.stop_of(request)])
         starts = [self._call_start(turn, number, request) for number, request in enumerate(answer.tool_requests, 1)]
         finished = {record.start.number: record for record in turn.calls if record.result is not None}
+        standings = await self._standings(turn, starts, answer.tool_requests, finished)
         for start in starts:
-            if start.number not in finished:
+            if start.number not in finished and standings[start.number].may_run:
                 await self.journal.start_tool_call(start)
         called = await _together(
             [
-                self._call(start, request, finished.get(start.number))
+                self._call(start, request, finished.get(start.number), standings[start.number])
                 for start, request in zip(starts, answer.tool_requests, strict=True)
+                if not standings[start.number].is_open
             ]
         )
+        if any(standing.is_open for standing in standings.values()):
+            raise AwaitsApproval
         exchange.said.append(prompt.assistant(answer))
         for request, result in zip(answer.tool_requests, called, strict=True):
             exchange.said.append(prompt.tool_result(request, result.result, self._model.profile))
             self._remember(exchange, request, result)
+
+    async def _standings(
+        self,
+        turn: TurnRecord,
+        starts: Sequence[ToolCallStart],
+        requests: Sequence[ToolRequest],
+        finished: Mapping[int, ToolCallRecord],
+    ) -> dict[int, Standing]:
+        """How each call stands, by its number. What was asked for once is decided by the answer, whatever newer code of
+        the definition thinks of it."""
+        standings = dict.fromkeys((start.number for start in starts), APPROVED)
+        for start, request in zip(starts, requests, strict=True):
+            if start.number in finished:
+                continue
+            if start.number in turn.asked or self._toolbox.needs_approval(request):
+                seconds = self._toolbox.approval_seconds(request.name)
+                standings[start.number] = await self.journal.ask_approval(start, seconds=seconds)
+        return standings
 
     def _call_start(self, turn: TurnRecord, number: int, request: ToolRequest) -> ToolCallStart:
         return ToolCallStart(
@@ -309,9 +332,15 @@ class Conversation:
             idempotency_key=f"{self.context.execution_id}-{turn.start.number}-{number}",
         )
 
-    async def _call(self, start: ToolCallStart, request: ToolRequest, past: ToolCallRecord | None) -> Called:
+    async def _call(
+        self, start: ToolCallStart, request: ToolRequest, past: ToolCallRecord | None, standing: Standing
+    ) -> Called:
         if past is not None and past.result is not None:
             return Called(past.result, succeeded=bool(past.succeeded))
+        if not standing.may_run:
+            result = declined(standing)
+            await self.journal.decline_tool_call(start, result=result)
+            return Called(result, succeeded=False)
         called = await self._toolbox.call(request, idempotency_key=start.idempotency_key, shown=self.shown)
         await self.journal.finish_tool_call(start, result=called.result, succeeded=called.succeeded)
         return called
@@ -319,7 +348,7 @@ class Conversation:
     def _remember(self, exchange: _Exchange, request: ToolRequest, called: Called) -> None:
         call = ToolCall(
             name=request.name,
-            arguments=read_arguments(request),
+            arguments=read_arguments(request.arguments),
             result=msgspec.json.decode(called.result),
             succeeded=called.succeeded,
             cycle=exchange.ask.cycle,

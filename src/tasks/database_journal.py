@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from service.conversations import journal_store
-from service.database import Connection, Database
+from service.database import Connection, Database, Row
 from service.definitions.verdicts import Issue, Reject, Retry, Spoken
 from service.executions.runtime import Claim
+from tasks.approving import Standing
 from tasks.budget import Spend
 from tasks.journal import LostClaim, RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
 from tasks.llm.protocol import Answer, Message
@@ -100,15 +101,8 @@ class DatabaseJournal:
     async def start_tool_call(self, call: ToolCallStart) -> None:
         """Written before the tool runs, so that a tool that kills its worker is known by name."""
         self._leave_if_stopping()
-        values = {
-            "turn": call.turn,
-            "number": call.number,
-            "call_id": clean_text(call.call_id),
-            "name": clean_text(call.name),
-            "arguments": call.arguments.encode("utf-8", "replace"),
-            "key": call.idempotency_key,
-            "attempts": self._call_attempts.get((call.turn, call.number), 0) + 1,
-        }
+        attempts = self._call_attempts.get((call.turn, call.number), 0) + 1
+        values = {**_call_values(call), "attempts": attempts}
         await self._write(journal_store.START_TOOL_CALL, values)
 
     async def finish_tool_call(self, call: ToolCallStart, *, result: str, succeeded: bool) -> None:
@@ -120,6 +114,24 @@ class DatabaseJournal:
             "succeeded": succeeded,
         }
         await self._write(journal_store.FINISH_TOOL_CALL, values)
+
+    async def ask_approval(self, call: ToolCallStart, *, seconds: float | None) -> Standing:
+        """Asked once: a repeat finds what was asked, and by whom it was decided meanwhile."""
+        values = {**_call_values(call), "seconds": seconds}
+
+        async def ask(connection: Connection) -> Row | None:
+            return await journal_store.ask_approval(connection, self._claim, values)
+
+        row = await outlast(self._database, ask)
+        if row is None:
+            raise LostClaim
+        self._on_written()
+        return Standing(state=row["decision"] or "open", reason=row["reason"])
+
+    async def decline_tool_call(self, call: ToolCallStart, *, result: str) -> None:
+        """One finished row, which was never started."""
+        values = {**_call_values(call), "result": result.encode("utf-8", "replace")}
+        await self._write(journal_store.DECLINE_TOOL_CALL, values)
 
     async def record_verdicts(self, cycle: int, spoken: Sequence[Spoken]) -> None:
         """All verdicts of a cycle at once, in their order of speaking."""
@@ -144,6 +156,17 @@ class DatabaseJournal:
     def _leave_if_stopping(self) -> None:
         if self._is_stopping():
             raise ToldToStop
+
+
+def _call_values(call: ToolCallStart) -> dict[str, Any]:
+    return {
+        "turn": call.turn,
+        "number": call.number,
+        "call_id": clean_text(call.call_id),
+        "name": clean_text(call.name),
+        "arguments": call.arguments.encode("utf-8", "replace"),
+        "key": call.idempotency_key,
+    }
 
 
 def _settled(number: int, lost: Spend) -> dict[str, Any]:
@@ -216,13 +239,16 @@ def _record(rows: journal_store.JournalRows) -> RunRecord:
     calls: defaultdict[int, list[ToolCallRecord]] = defaultdict(list)
     for row in rows.tool_calls:
         calls[row["turn"]].append(_call(row))
+    asked: defaultdict[int, set[int]] = defaultdict(set)
+    for row in rows.asked:
+        asked[row["turn"]].add(row["call"])
     return RunRecord(
-        turns=tuple(_turn(row, tuple(calls[row["number"]])) for row in rows.turns),
+        turns=tuple(_turn(row, tuple(calls[row["number"]]), frozenset(asked[row["number"]])) for row in rows.turns),
         verdicts=tuple(VerdictRecord(**{**row, "issues": tuple(row["issues"])}) for row in rows.verdicts),
     )
 
 
-def _turn(row: dict[str, Any], calls: tuple[ToolCallRecord, ...]) -> TurnRecord:
+def _turn(row: dict[str, Any], calls: tuple[ToolCallRecord, ...], asked: frozenset[int]) -> TurnRecord:
     start = TurnStart(
         number=row["number"],
         cycle=row["cycle"],
@@ -233,7 +259,7 @@ def _turn(row: dict[str, Any], calls: tuple[ToolCallRecord, ...]) -> TurnRecord:
         strategy=row["strategy"],
     )
     answer = None if row["answer"] is None else msgspec.json.decode(row["answer"], type=Answer)
-    return TurnRecord(start=start, answer=answer, calls=calls, spent=_lost(row) + _spent(row))
+    return TurnRecord(start=start, answer=answer, calls=calls, asked=asked, spent=_lost(row) + _spent(row))
 
 
 def _spent(row: dict[str, Any]) -> Spend:

@@ -9,6 +9,7 @@ import msgspec
 
 from service.definitions.strategy import PROPOSE
 from service.definitions.verdicts import Spoken
+from tasks.approving import Standing
 from tasks.budget import Spend
 from tasks.llm.protocol import Answer, Message
 
@@ -52,12 +53,14 @@ class ToolCallRecord(msgspec.Struct, frozen=True, kw_only=True):
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A journalled turn. `answer` is None where the worker died while the model worked, or the model failed.
 
-    `spent` is everything that the turn cost so far; a call whose end nobody saw counts as it was reserved.
+    `asked` are the numbers of its calls for which an approval was asked. `spent` is everything that the turn cost so
+    far; a call whose end nobody saw counts as it was reserved.
     """
 
     start: TurnStart
     answer: Answer | None = None
     calls: tuple[ToolCallRecord, ...] = ()
+    asked: frozenset[int] = frozenset()
     spent: Spend = Spend()
 
 
@@ -102,5 +105,13 @@ class Journal(Protocol):
     async def start_tool_call(self, call: ToolCallStart) -> None: ...
 
     async def finish_tool_call(self, call: ToolCallStart, *, result: str, succeeded: bool) -> None: ...
+
+    async def ask_approval(self, call: ToolCallStart, *, seconds: float | None) -> Standing:
+        """Ask once whether the call may run, for at most so many seconds, and say how it stands."""
+        ...
+
+    async def decline_tool_call(self, call: ToolCallStart, *, result: str) -> None:
+        """The call ends without having been started. `result` is what the model is told."""
+        ...
 
     async def record_verdicts(self, cycle: int, spoken: Sequence[Spoken]) -> None: ...

@@ -1,7 +1,7 @@
 """The correction loop: the model proposes, validators judge, their issues are corrected, until a gate opens.
 
 Pure: no database, no HTTP, no clock. A run ends here as Finished, accepted by every validator, or as Failed with a code
-and an explanation; LostClaim, ProviderAway, Unavailable and defects of the service itself get out.
+and an explanation; LostClaim, AwaitsApproval, ProviderAway, Unavailable and defects of the service itself get out.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from service.errors import Unavailable
 from service.executions import runtime
 from service.executions.runtime import Claim, Ended, LoadedExecution
 from tasks import loop
+from tasks.approving import AwaitsApproval
 from tasks.budget import Budget, TimeLeft
 from tasks.conversation import Conversation
 from tasks.data_set import CatalogueDataSet
@@ -27,7 +28,7 @@ from tasks.journal import LostClaim, RunRecord
 from tasks.llm.protocol import ModelError, ProviderAway
 from tasks.outage import is_refusal, outlast, pauses
 from tasks.storable import clean, clean_text
-from tasks.waiting import PatientModels, give_up_slot, patience_of
+from tasks.waiting import PatientModels, give_up_slot, patience_of, pause
 
 if TYPE_CHECKING:
     from tasks.lifetime import Lifetime
@@ -133,6 +134,9 @@ async def _work(lifetime: Lifetime, claim: Claim, about: dict[str, int]) -> None
         if await give_up_slot(lifetime.database, claim, away):
             lifetime.events_added.set()
         log.warning("model provider away", extra={**about, "resume_in_seconds": round(away.resume_in_seconds)})
+    except AwaitsApproval:
+        _told(lifetime, await pause(lifetime.database, claim))
+        log.info("execution awaits approval", extra=about)
     except ToldToStop:
         await _give_back(lifetime, claim)
         log.info("execution given back", extra=about)
@@ -146,7 +150,7 @@ async def _outcome(lifetime: Lifetime, claim: Claim) -> Outcome:
     while True:
         try:
             return await _run(lifetime, claim, is_untouched=claim.epoch == 1 and attempt == 0)
-        except (LostClaim, ProviderAway):
+        except (AwaitsApproval, LostClaim, ProviderAway):
             raise
         except ModelError as error:
             return Failed(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,13 +19,14 @@ from service.definitions.shop import NewOrder, NewReceipt
 from service.definitions.tools import ToolFailed
 from service.definitions.verdicts import Accept, Reject, Retry, Spoken
 from tasks import judging, loop
+from tasks.approving import APPROVED, OPEN, Standing
 from tasks.budget import Spend
 from tasks.conversation import Conversation
 from tasks.journal import RunRecord, ToolCallRecord, ToolCallStart, TurnRecord, TurnStart, VerdictRecord
 from tasks.llm.protocol import Answer, Profile
 from tasks.llm.scripted import ScriptedModel, Speech
 from tasks.memory_shop import MemoryShop
-from tasks.toolbox import Toolbox
+from tasks.toolbox import Toolbox, read_arguments
 
 MOST_SHOWN = 100
 """Characters of an answer or a result in a printed play."""
@@ -103,13 +105,15 @@ class MemoryWeb:
 class MemoryJournal:
     """A journal in memory. Given to a second run it is what a worker that takes over finds.
 
-    `writes` names every write in order, such as "start_turn 1": the boundaries at which a worker can die.
+    `writes` names every write in order, such as "start_turn 1": the boundaries at which a worker can die. `decide` says
+    how a call stands that needs an approval: open, unless it is given, so that the run waits.
     """
 
     turns: dict[int, TurnRecord] = field(default_factory=dict)
     verdicts: list[VerdictRecord] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     before_write: Callable[[str], None] | None = None
+    decide: Callable[[ToolCallStart], Standing] = lambda call: OPEN
     _lost: dict[int, Spend] = field(default_factory=dict)
 
     async def load(self) -> RunRecord:
@@ -144,6 +148,19 @@ class MemoryJournal:
         """A tool has returned."""
         self._write(f"finish_tool_call {call.turn}.{call.number}")
         self._put(ToolCallRecord(start=call, result=result, succeeded=succeeded))
+
+    async def ask_approval(self, call: ToolCallStart, *, seconds: float | None) -> Standing:
+        """A call must be approved."""
+        turn = self.turns[call.turn]
+        if call.number not in turn.asked:
+            self._write(f"ask_approval {call.turn}.{call.number}")
+            self.turns[call.turn] = msgspec.structs.replace(turn, asked=turn.asked | {call.number})
+        return self.decide(call)
+
+    async def decline_tool_call(self, call: ToolCallStart, *, result: str) -> None:
+        """It is not to be called."""
+        self._write(f"decline_tool_call {call.turn}.{call.number}")
+        self._put(ToolCallRecord(start=call, result=result, succeeded=False))
 
     async def record_verdicts(self, cycle: int, spoken: Sequence[Spoken]) -> None:
         """All validators have spoken on a cycle."""
@@ -218,13 +235,15 @@ async def play_async(
     tools: Mapping[str, object] | None = None,
     profile: Profile | None = None,
     field_schema: Mapping[str, Any] | None = None,
+    approve: bool | Callable[[str, Mapping[str, Any]], bool] = True,
 ) -> Played:
     """Run a definition against scripted answers, one a turn, whichever model is asked.
 
     An answer is a JSON value, text, a ToolCall, a list of ToolCalls made in parallel, or an exception. `tools` replaces
     tools by name: a function called with the tool's arguments by name, an exception to raise, or the value to return.
-    `pages` are all that `context.web` finds. `field_schema` is the agent's. Raises InvalidInput where the API would
-    refuse the input.
+    `pages` are all that `context.web` finds. `field_schema` is the agent's. `approve` decides on calls that must be
+    approved: all of them, or as a function of the tool's name and the arguments says. Raises InvalidInput where the API
+    would refuse the input.
     """
     web = MemoryWeb(pages or {})
     context = RunContext(
@@ -237,7 +256,7 @@ async def play_async(
     conversation = Conversation(
         definition=definition,
         model=ScriptedModel(answers, profile=profile),
-        journal=(journal := MemoryJournal()),
+        journal=(journal := MemoryJournal(decide=partial(_decide, approve))),
         context=context,
         toolbox=Toolbox(definition, context, max_result_bytes=1 << 20, fakes=tools or {}),
         models=another,
@@ -245,6 +264,12 @@ async def play_async(
     stored = decode(definition.input, jsonable(input))
     outcome = await loop.run(definition, stored, conversation, await journal.load())
     return _played(outcome, conversation, journal)
+
+
+def _decide(approve: bool | Callable[[str, Mapping[str, Any]], bool], call: ToolCallStart) -> Standing:
+    if not isinstance(approve, bool):
+        approve = approve(call.name, read_arguments(call.arguments))
+    return APPROVED if approve else Standing(state="declined")
 
 
 def _played(outcome: Outcome, conversation: Conversation, journal: MemoryJournal) -> Played:

@@ -94,13 +94,36 @@ class Toolbox:
         reason = said.reason.strip() or "The model stopped the execution without giving a reason."
         return Stop(reason, getattr(said, "code", None))
 
+    def needs_approval(self, request: ToolRequest) -> bool:
+        """Whether the call must be approved before it runs. One that would fail by itself needs nobody's approval."""
+        found = self._tools.get(request.name)
+        if found is None or found.requires_approval is False:
+            return False
+        try:
+            parameters = convert(found.parameters, _read(request))
+        except (NotJson, Undecodable):
+            return False
+        if found.requires_approval is True:
+            return True
+        try:
+            return bool(found.requires_approval(parameters))
+        except Exception as error:
+            # The boundary around author code: what cannot be judged is not let through.
+            log.warning("requires_approval raised", exc_info=error, extra={"tool": found.name})
+            return True
+
+    def approval_seconds(self, name: str) -> float | None:
+        """How long an approval may be waited for; None without end."""
+        found = self._tools.get(name)
+        return None if found is None else found.approval_seconds
+
     async def call(self, request: ToolRequest, *, idempotency_key: str, shown: Sequence[FileReference] = ()) -> Called:
         """Run one call. Whatever is wrong with it is told as its result; only a lost claim or database gets out."""
         found = self._tools.get(request.name)
         if found is None:
             return _failed(f"there is no tool {request.name!r}; there are: {', '.join(sorted(self._tools))}")
         try:
-            parameters = convert(found.parameters, read_json(request.arguments.strip() or "{}"))
+            parameters = convert(found.parameters, _read(request))
         except NotJson as error:
             return _failed(f"the arguments: {error}")
         except Undecodable as error:
@@ -131,10 +154,14 @@ class Toolbox:
         return ToolContext(**of_the_run, idempotency_key=idempotency_key, shown=shown)
 
 
-def read_arguments(request: ToolRequest) -> dict[str, Any]:
-    """The arguments as JSON; an empty object where they are none."""
+def _read(request: ToolRequest) -> Any:
+    return read_json(request.arguments.strip() or "{}")
+
+
+def read_arguments(arguments: str) -> dict[str, Any]:
+    """A call's arguments as JSON; an empty object where they are none."""
     try:
-        value = read_json(request.arguments)
+        value = read_json(arguments)
     except NotJson:
         return {}
     return value if isinstance(value, dict) else {}

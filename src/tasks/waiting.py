@@ -1,4 +1,4 @@
-"""A run whose model provider is away waits without a worker: it is given back with a time to go on at."""
+"""Runs that wait without a worker: for a model provider, which gives a time to go on at, or for somebody's approval."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from service.database import Connection, Database
+from service.approvals import pausing
+from service.database import Connection, Database, transaction_on
 from service.executions import runtime
-from service.executions.runtime import Claim
+from service.executions.runtime import Claim, Ended
 from service.executions.waits import count_waits
 from tasks.llm.models import Models
 from tasks.llm.protocol import Answer, LanguageModel, ModelError, ProviderAway, Relaying, Request, slot
@@ -101,3 +102,13 @@ async def give_up_slot(database: Database, claim: Claim, away: ProviderAway) -> 
         return await runtime.release(connection, claim, resume_in_seconds=away.resume_in_seconds)
 
     return await outlast(database, release)
+
+
+async def pause(database: Database, claim: Claim) -> Ended:
+    """Give the execution back until its open approvals are decided. Not recorded: it was not ours any more."""
+
+    async def give_back(connection: Connection) -> Ended:
+        async with transaction_on(connection):
+            return await pausing.pause(connection, claim)
+
+    return await outlast(database, give_back)

@@ -18,11 +18,12 @@ from service.executions.runtime import Claim
 # The lock serialises a step with the sweep that may take the execution away, and the run's own steps among each other.
 CLAIMED = """
 WITH claimed AS MATERIALIZED (
-  SELECT execution_id FROM execution_runtime
+  SELECT execution_id, account_id FROM execution_runtime
    WHERE execution_id = %(execution_id)s AND worker_id = %(worker_id)s AND epoch = %(epoch)s AND phase = 'running'
    FOR NO KEY UPDATE),
 """
 HELD = "SELECT count(*) AS held FROM claimed"
+UTC = """to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 IS_NEW = "xmax = 0 AS is_new"  # an insert that met a row and updated it carries the lock that it took
 
 
@@ -55,6 +56,15 @@ SELECT jsonb_build_object('turn', turn, 'call', number, 'tool', left(name, 100))
 TOOL_FINISHED = """
 SELECT jsonb_build_object('turn', turn, 'call', number, 'tool', left(name, 100), 'succeeded', succeeded) AS data
   FROM written
+"""
+APPROVAL_REQUESTED = f"""
+SELECT jsonb_strip_nulls(jsonb_build_object(
+         'approval', id, 'turn', turn, 'call', call, 'tool', left(tool, 100),
+         'expires_at', {UTC.format("expires_at")})) AS data FROM written
+"""  # noqa: S608 - constants
+APPROVAL_EXPIRED = """
+SELECT jsonb_build_object('approval', id, 'turn', turn, 'call', call, 'tool', left(tool, 100),
+                          'decision', decision) AS data FROM written
 """
 JUDGED = """
 SELECT jsonb_build_object(
@@ -124,6 +134,40 @@ written AS (
      AND c.finished_at IS NULL
   RETURNING c.turn, c.number, c.name, c.succeeded){_told("tool_finished", TOOL_FINISHED)}"""  # noqa: S608 - constants
 
+# In place of the two above, for a call that was not approved. Older code may have begun it, and died.
+DECLINE_TOOL_CALL = f"""{CLAIMED}
+written AS (
+  INSERT INTO tool_calls (execution_id, turn, number, call_id, name, arguments, idempotency_key, result, succeeded,
+                          finished_at)
+  SELECT execution_id, %(turn)s, %(number)s, %(call_id)s, %(name)s, %(arguments)s, %(key)s, %(result)s, false, now()
+    FROM claimed
+  ON CONFLICT (execution_id, turn, number) DO UPDATE
+     SET result = EXCLUDED.result, succeeded = false, finished_at = now() WHERE tool_calls.finished_at IS NULL
+  RETURNING turn, number, name, succeeded){_told("tool_finished", TOOL_FINISHED)}"""  # noqa: S608 - constants
+
+ASK_APPROVAL = f"""{CLAIMED}
+written AS (
+  INSERT INTO approvals (execution_id, account_id, turn, call, tool, arguments, expires_at)
+  SELECT execution_id, account_id, %(turn)s, %(number)s, %(name)s, %(arguments)s,
+         now() + make_interval(secs => %(seconds)s::float8)
+    FROM claimed
+  ON CONFLICT (execution_id, turn, call) DO NOTHING
+  RETURNING id, turn, call, tool, expires_at){_told("approval_requested", APPROVAL_REQUESTED)}"""  # noqa: S608
+
+EXPIRE_APPROVAL = f"""{CLAIMED}
+written AS (
+  UPDATE approvals a SET decision = 'expired', decided_at = a.expires_at
+    FROM claimed
+   WHERE a.execution_id = claimed.execution_id AND a.turn = %(turn)s AND a.call = %(number)s
+     AND a.decision IS NULL AND a.expires_at <= now()
+  RETURNING a.id, a.turn, a.call, a.tool, a.decision){_told("approval_decided", APPROVAL_EXPIRED)}"""  # noqa: S608
+
+# A decision does not change, so this needs no fence.
+DECISION = """
+SELECT decision, reason FROM approvals
+ WHERE execution_id = %(execution_id)s AND turn = %(turn)s AND call = %(number)s
+"""
+
 RECORD_VERDICTS = f"""{CLAIMED}
 written AS (
   INSERT INTO verdicts (execution_id, cycle, number, validator, kind, code, explanation, issues)
@@ -144,6 +188,7 @@ TOOL_CALLS = """
 SELECT turn, number, call_id, name, arguments, result, succeeded, idempotency_key, attempts
   FROM tool_calls WHERE execution_id = %(execution_id)s ORDER BY turn, number
 """
+ASKED = "SELECT turn, call FROM approvals WHERE execution_id = %(execution_id)s"
 VERDICTS = """
 SELECT cycle, validator, kind, code, explanation, issues
   FROM verdicts WHERE execution_id = %(execution_id)s ORDER BY cycle, number
@@ -156,6 +201,7 @@ class JournalRows:
 
     turns: list[Row]
     tool_calls: list[Row]
+    asked: list[Row]
     verdicts: list[Row]
 
 
@@ -164,6 +210,15 @@ async def write(connection: Connection, claim: Claim, statement: str, values: di
     cursor = await connection.execute(statement, {**claim.parameters, **values})
     row = await cursor.fetchone()
     return row is not None and row["held"] == 1
+
+
+async def ask_approval(connection: Connection, claim: Claim, values: dict[str, Any]) -> Row | None:
+    """Ask for a call, once, expire what nobody decided in time, and read the `decision` (None: open) and its `reason`.
+    None: the claim is lost. Each statement is safe to repeat by itself."""
+    for statement in (ASK_APPROVAL, EXPIRE_APPROVAL):
+        if not await write(connection, claim, statement, values):
+            return None
+    return await (await connection.execute(DECISION, {**claim.parameters, **values})).fetchone()
 
 
 async def record_verdicts(
@@ -179,5 +234,6 @@ async def read(connection: Connection, execution_id: int) -> JournalRows:
     values = {"execution_id": execution_id}
     turns = await (await connection.execute(TURNS, values)).fetchall()
     calls = await (await connection.execute(TOOL_CALLS, values)).fetchall()
+    asked = await (await connection.execute(ASKED, values)).fetchall()
     verdicts = await (await connection.execute(VERDICTS, values)).fetchall()
-    return JournalRows(turns, calls, verdicts)
+    return JournalRows(turns, calls, asked, verdicts)

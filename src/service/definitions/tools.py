@@ -23,7 +23,12 @@ MAX_RESULT_BYTES = 65_536
 
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 
+LONGEST_APPROVAL_SECONDS = 366 * 86400.0
+
 ToolFunction = Callable[..., Awaitable[object]] | Callable[..., object]
+
+Approval = bool | Callable[[Any], bool]
+"""Whether a call needs somebody's approval: always, never, or as a function of its arguments says."""
 
 
 class ToolFailed(Exception):
@@ -50,6 +55,8 @@ class Tool:
     timeout_seconds: float = 30.0
     keep: bool = False
     max_result_bytes: int = MAX_RESULT_BYTES
+    requires_approval: Approval = False
+    approval_seconds: float | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -68,7 +75,12 @@ def tool(function: ToolFunction, /) -> Tool: ...
 
 @overload
 def tool(
-    *, timeout_seconds: float = 30.0, keep: bool = False, max_result_bytes: int = MAX_RESULT_BYTES
+    *,
+    timeout_seconds: float = 30.0,
+    keep: bool = False,
+    max_result_bytes: int = MAX_RESULT_BYTES,
+    requires_approval: Approval = False,
+    approval_seconds: float | None = None,
 ) -> Callable[[ToolFunction], Tool]: ...
 
 
@@ -79,6 +91,8 @@ def tool(
     timeout_seconds: float = 30.0,
     keep: bool = False,
     max_result_bytes: int = MAX_RESULT_BYTES,
+    requires_approval: Approval = False,
+    approval_seconds: float | None = None,
 ) -> Tool | Callable[[ToolFunction], Tool]:
     """Make a tool of `async def f(context: ToolContext, …typed arguments)`; raises Mistake if it cannot be one.
 
@@ -86,10 +100,20 @@ def tool(
     beginning and is told so. `keep=True`: the last successful result of the first cycle stays in the prompt of
     corrections, for a tool whose result the model needs again. What it returns must be JSON-able. A plain `def`
     runs in a thread, which a time-out abandons but cannot stop.
+
+    `requires_approval=True`: before a call runs somebody must approve it, for at most `approval_seconds`; until then
+    the run waits. A function of the arguments, by their names, says it call by call: `lambda given: given.price > 9`.
     """
 
     def make(function: ToolFunction) -> Tool:
-        return _tool_of(function, timeout_seconds=timeout_seconds, keep=keep, max_result_bytes=max_result_bytes)
+        return _tool_of(
+            function,
+            timeout_seconds=timeout_seconds,
+            keep=keep,
+            max_result_bytes=max_result_bytes,
+            requires_approval=requires_approval,
+            approval_seconds=approval_seconds,
+        )
 
     return make if function is None else make(function)
 
@@ -99,7 +123,15 @@ def as_tool(given: Tool | ToolFunction) -> Tool:
     return given if isinstance(given, Tool) else tool(given)
 
 
-def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool, max_result_bytes: int) -> Tool:
+def _tool_of(
+    function: ToolFunction,
+    *,
+    timeout_seconds: float,
+    keep: bool,
+    max_result_bytes: int,
+    requires_approval: Approval,
+    approval_seconds: float | None,
+) -> Tool:
     name = getattr(function, "__name__", repr(function))
     if not NAME.fullmatch(name):
         raise Mistake(f"tool {name!r}: a tool must be a named function")
@@ -109,6 +141,7 @@ def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool, max_
         raise Mistake(f"tool {name!r}: timeout_seconds must be positive, got {timeout_seconds!r}")
     if max_result_bytes <= 0:
         raise Mistake(f"tool {name!r}: max_result_bytes must be positive, got {max_result_bytes!r}")
+    _check_approval(name, requires_approval, approval_seconds)
     return Tool(
         name=name,
         description=inspect.getdoc(function) or "",
@@ -117,7 +150,20 @@ def _tool_of(function: ToolFunction, *, timeout_seconds: float, keep: bool, max_
         timeout_seconds=timeout_seconds,
         keep=keep,
         max_result_bytes=max_result_bytes,
+        requires_approval=requires_approval,
+        approval_seconds=approval_seconds,
     )
+
+
+def _check_approval(name: str, requires: Approval, seconds: float | None) -> None:
+    if not (isinstance(requires, bool) or callable(requires)) or inspect.iscoroutinefunction(requires):
+        raise Mistake(f"tool {name!r}: requires_approval must be True, False or a plain function, got {requires!r}")
+    if seconds is None:
+        return
+    if requires is False:
+        raise Mistake(f"tool {name!r} has approval_seconds and does not require approval")
+    if not 0 < seconds <= LONGEST_APPROVAL_SECONDS:
+        raise Mistake(f"tool {name!r}: approval_seconds must be positive and at most 366 days, got {seconds!r}")
 
 
 def _parameters_of(name: str, function: ToolFunction) -> type[msgspec.Struct]:

@@ -24,11 +24,17 @@ CLAIM = "SELECT execution_id, epoch, ticket_added FROM claim_execution(%(worker_
 
 LOAD = """
 SELECT e.definition_key, e.definition_version, e.input, e.conversation_id, e.deadline, e.limits,
-       extract(epoch FROM now() - e.picked_up_at)::float8 AS running_seconds,
+       extract(epoch FROM now() - e.picked_up_at)::float8 - paused_seconds.sum AS running_seconds,
        extract(epoch FROM e.deadline - now())::float8 AS seconds_to_deadline,
        e.data_set_id, d.name AS data_set_name, a.model AS agent_model, a.name AS agent_name, e.field_schema
   FROM executions e
   JOIN agents a ON a.id = e.agent_id
+ CROSS JOIN LATERAL (
+   SELECT coalesce(extract(epoch FROM sum((
+            SELECT v.created_at FROM events v
+             WHERE v.execution_id = e.id AND v.seq > p.seq AND v.kind = 'resumed' ORDER BY v.seq LIMIT 1)
+            - p.created_at)), 0)::float8 AS sum
+     FROM events p WHERE p.execution_id = e.id AND p.kind = 'paused') paused_seconds
   JOIN data_sets d ON d.id = e.data_set_id
  WHERE e.id = %(execution_id)s
 """
@@ -113,7 +119,8 @@ class Claim:
 class LoadedExecution:
     """What a run needs of its execution. `input` and `limits` are as stored: decoded JSON.
 
-    `running_seconds` are counted from the first worker, `seconds_to_deadline` by the database's clock.
+    `running_seconds` are counted from the first worker, without those in which somebody had to approve something;
+    `seconds_to_deadline` by the database's clock.
     """
 
     definition_key: str

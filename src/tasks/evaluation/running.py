@@ -12,6 +12,7 @@ from service.definitions.context import RunContext
 from service.definitions.definition import AnyDefinition
 from service.definitions.failures import ExitReason, Failed, Finished, Outcome
 from tasks import loop
+from tasks.approving import Standing
 from tasks.budget import Budget, Spend
 from tasks.conversation import Conversation, Models
 from tasks.evaluation.arms import Arm
@@ -20,6 +21,9 @@ from tasks.evaluation.results import CycleResult, Expected, Results, RunKey, Run
 from tasks.journal import RunRecord
 from tasks.llm.protocol import LanguageModel, ProviderAway
 from tasks.testing import MemoryDataSet, MemoryJournal
+
+NOBODY = Standing(state="declined", reason="nobody is there to approve it")
+"""What calls get that must be approved: the model has to do without."""
 
 
 class ModelUnusable(Exception):
@@ -44,7 +48,7 @@ async def run_case(
     """
     asked, counting = arm.model(model, results)
     counted = [counting]
-    journal, made = MemoryJournal(), arm.definition(definition)
+    journal, made = MemoryJournal(decide=lambda call: NOBODY), arm.definition(definition)
 
     async def another(name: str) -> LanguageModel:
         other, counts = arm.model(await models(name), results)

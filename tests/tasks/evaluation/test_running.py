@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentic import Accept, Definition, Fix, Input, Issue, Proposal, Retry, ToolCall, Verdict
+from agentic import Accept, Definition, Fix, Input, Issue, Proposal, Retry, ToolCall, ToolContext, Verdict, tool
 from tasks.evaluation.results import Expected, Results
 from tasks.evaluation.running import ModelUnusable
 from tasks.llm.protocol import Answer, ModelError, Profile, Request, Usage
@@ -68,6 +68,18 @@ def test_run_when_its_case_has_a_field_schema_then_validators_find_it() -> None:
 def test_run_when_tools_are_called_then_their_turns_count_in_the_cycle() -> None:
     run = ran(counting(), ScriptedModel([ToolCall(name="measure", arguments={"word": "ape"}), RIGHT]))
     assert [cycle.calls for cycle in run.cycles] == [2]
+
+
+def test_run_when_a_tool_must_be_approved_then_it_is_declined_because_nobody_is_there() -> None:
+    @tool(requires_approval=True)
+    async def act(context: ToolContext) -> str:
+        """Act."""
+        raise AssertionError("it was not approved")
+
+    made, model = helped(), Heard([ToolCall(name="act", arguments={}), RIGHT])
+    made.tools = (act,)
+    assert ran(made, model).is_success
+    assert "nobody is there to approve it" in model.requests[1].messages[-1].text
 
 
 def test_run_when_never_right_then_no_success_and_the_code_is_kept() -> None:
