@@ -99,6 +99,22 @@ def create_webhook(connection: psycopg.Connection, account_id: int) -> int:
     return webhook_id
 
 
+def create_approval(
+    connection: psycopg.Connection, execution_id: int, *, call: int = 1, seconds: float | None = None
+) -> int:
+    """One that is open, as a run asks for it. The first of an execution has its id; `seconds` until it expires."""
+    return _id(
+        connection,
+        "INSERT INTO approvals (id, execution_id, account_id, turn, call, tool, arguments, expires_at)"
+        " OVERRIDING SYSTEM VALUE SELECT %s, id, account_id, 1, %s, 'order', '{\"sku\": \"A\"}',"
+        " now() + make_interval(secs => %s) FROM executions WHERE id = %s RETURNING id",
+        execution_id + 1000 * (call - 1),
+        call,
+        seconds,
+        execution_id,
+    )
+
+
 def finish(connection: psycopg.Connection, execution_id: int, result: object, *, seconds: float = 16.554571) -> None:
     """Put an execution into its final state, as a worker would."""
     connection.execute(

@@ -17,6 +17,7 @@ from service.accounts.access import Authenticator
 from service.accounts.controller import ServiceAccountsController
 from service.accounts.gate import TokenGate
 from service.agents.controller import AgentsController
+from service.approvals.controller import ApprovalsController
 from service.attached import settings_with_database
 from service.conversations.controller import ConversationsController
 from service.database import Database
@@ -42,6 +43,7 @@ CONTROLLERS: tuple[ControllerRouterHandler, ...] = (
     ExecutionsController,
     SchedulesController,
     EventsController,
+    ApprovalsController,
     WebhooksController,
     ExecutionDeliveriesController,
     FilesController,

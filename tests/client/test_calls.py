@@ -120,6 +120,23 @@ def test_cancel_then_rerun_then_delete(client: Any, place: Place) -> None:
             gone(started)
 
 
+def test_approvals_are_listed_and_decided(client: Any, place: Place) -> None:
+    started = client.start(place.world.one, "summary", TASK)
+    first = http.create_approval(place.connection, started.id)
+    second = http.create_approval(place.connection, started.id, call=2)
+    assert client.get(started).awaits_approval
+    assert [each.id for each in client.approvals_of_execution(started)] == [second, first]
+    declined, approved = client.approvals_of_execution(started)
+    assert (approved.arguments, approved.tool, approved.is_open) == ({"sku": "A"}, "order", True)
+    assert client.approve(approved).status == "approved"
+    assert client.decline(declined, reason="too dear").reason == "too dear"
+    assert client.approve(approved).decided_by == place.world.user.id
+    with pytest.raises(agentic_client.Conflict):
+        client.approve(declined)
+    assert not [each for each in client.approvals() if each.execution == started.id]
+    assert not client.get(started).awaits_approval
+
+
 def test_refusals_are_told_apart(connect: Connect, client: Any, place: Place) -> None:
     with pytest.raises(agentic_client.InvalidInput) as wrong:
         client.start(place.world.one, "summary", {"text": 1, "count": 99})

@@ -9,6 +9,7 @@ import pytest
 
 from agentic_client import models as read
 from agentic_client import options
+from service.approvals.models import Approval
 from service.events.models import FINAL, AccountEvent
 from service.executions import models as written
 from service.files.models import FileOut
@@ -29,6 +30,7 @@ from service.webhooks import models as hooks
         (hooks.WebhookWithSecret, read.WebhookWithSecret),
         (hooks.Delivery, read.Delivery),
         (hooks.Attempt, read.Attempt),
+        (Approval, read.Approval),
     ],
 )
 def test_client_knows_every_field_that_is_answered(ours: Any, theirs: Any) -> None:

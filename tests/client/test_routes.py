@@ -5,16 +5,32 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from agentic_client import AsyncClient, Client, File, NotFound
+from agentic_client import Approval, AsyncClient, Client, File, NotFound
 from service.app import create_app
 from service.openapi import openapi_document
 from service.settings import Settings
 from tests.service.conftest import make_registry
+
+APPROVAL = Approval(
+    id=2,
+    execution=1,
+    turn=1,
+    call=1,
+    tool="order",
+    arguments={},
+    status="open",
+    requested_at=datetime.now(UTC),
+    expires_at=None,
+    decided_at=None,
+    decided_by=None,
+    reason=None,
+)
 
 METHODS: dict[str, Callable[[Client], Any]] = {
     "definitions": lambda client: client.definitions(1),
@@ -32,6 +48,10 @@ METHODS: dict[str, Callable[[Client], Any]] = {
     "download": lambda client: client.download(
         File(id=1, filename="a", file_url="/media/conversations/1/a", content_type="text/plain")
     ),
+    "approvals": lambda client: next(client.approvals()),
+    "approvals_of_execution": lambda client: next(client.approvals_of_execution(1)),
+    "approve": lambda client: client.approve(APPROVAL),
+    "decline": lambda client: client.decline(APPROVAL),
     "webhooks": lambda client: next(client.webhooks()),
     "create_webhook": lambda client: client.create_webhook("https://shop.example.com/hook"),
     "get_webhook": lambda client: client.get_webhook(1),

@@ -174,8 +174,16 @@ def start_and_read(client: Client, shop: Shop) -> None:
     for path in (f"agentic-executions/{started['id']}/", "agentic-executions/"):
         assert ask(client, "GET", f"{path}events/")["results"]
     ask(client, "GET", f"agentic-executions/{started['id']}/deliveries/")
+    approve(client, started["id"], http.create_approval(shop.connection, started["id"], call=2))
     ask(client, "GET", f"conversations/{started['conversation']}/")
     assert client.get(started["files"][0]["file_url"]).status_code == 200
+
+
+def approve(client: Client, execution_id: int, approval_id: int) -> None:
+    for path in ("approvals/?account=all", f"{execution_id}/approvals/"):
+        assert [each["id"] for each in ask(client, "GET", f"agentic-executions/{path}")["results"]] == [approval_id]
+    path = f"agentic-executions/{execution_id}/approvals/{approval_id}"
+    assert ask(client, "POST", f"{path}/approve/")["status"] == "approved"
 
 
 def limit(client: Client, shop: Shop) -> None:
@@ -208,6 +216,9 @@ def run_by_hand(app: AsApp, shop: Shop) -> None:
 
     async def journal(connection: Connection) -> None:
         verdict: dict[str, Any] = {"validator": "v", "kind": "accept", "code": None, "explanation": None, "issues": []}
+        call = {"turn": 1, "number": 1, "name": "order", "arguments": b"{}", "seconds": 60.0}
+        asked = await journal_store.ask_approval(connection, claim, call)
+        assert asked == {"decision": None, "reason": None}
         assert await journal_store.record_verdicts(connection, claim, cycle=1, verdicts=[verdict])
         assert len((await journal_store.read(connection, claim.execution_id)).verdicts) == 1
         assert await workers.is_alive(connection, "worker")

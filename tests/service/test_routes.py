@@ -99,6 +99,7 @@ class Ids:
     webhook_id: int
     delivery_id: int
     schedule_id: int
+    approval_id: int
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ def foreign(client: Client, world: World, connection: psycopg.Connection) -> Ids
         webhook_id=webhook_id,
         delivery_id=webhook_id,
         schedule_id=scheduled.json()["id"],
+        approval_id=http.create_approval(connection, started["id"]),
     )
 
 

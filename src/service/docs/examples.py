@@ -50,7 +50,7 @@ def execution(changed: Mapping[str, Any] | None = None, *, files: bool = True) -
         "metadata": {"shop": "7"},
     }
     timed = {"deadline": None, "start_after": None, "priority": 0, "cancel_requested_at": None, "rerun_of": None}
-    timed |= {"webhook_url": None, "schedule": None, "schedule_slot": None}
+    timed |= {"webhook_url": None, "schedule": None, "schedule_slot": None, "awaits_approval": False}
     return {**shown, **added, **spent, **timed, **(changed or {})}
 
 
@@ -156,6 +156,25 @@ DELIVERY = {
 
 DELIVERIES = {"next": None, "previous": None, "results": [DELIVERY]}
 
+APPROVAL = {
+    "id": 12,
+    "execution": 42,
+    "turn": 2,
+    "call": 1,
+    "tool": "place_order",
+    "arguments": {"sku": "SKU-001", "quantity": 40},
+    "status": "open",
+    "requested_at": "2025-04-10T14:00:04.118200Z",
+    "expires_at": "2025-04-11T14:00:04.118200Z",
+    "decided_at": None,
+    "decided_by": None,
+    "reason": None,
+}
+
+APPROVALS = {"next": None, "previous": None, "results": [APPROVAL]}
+
+DECIDED = {"decided_at": "2025-04-10T15:12:40.000200Z", "decided_by": 5}
+
 ANSWERS: dict[str, dict[str, Any]] = {
     "StartExecution": {"accepted": execution()},
     "GetExecution": {
@@ -170,6 +189,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "ListExecutions": {"page": PAGE},
     "ListExecutionEvents": {"page": EVENTS},
     "ListEvents": {"page": ACCOUNT_EVENTS},
+    "ListApprovals": {"page": APPROVALS},
+    "ListExecutionApprovals": {"page": APPROVALS},
+    "ApproveToolCall": {"approved": APPROVAL | DECIDED | {"status": "approved"}},
+    "DeclineToolCall": {"declined": APPROVAL | DECIDED | {"status": "declined", "reason": "Ask for an offer first."}},
     "ListDeliveries": {"page": DELIVERIES},
     "ListExecutionDeliveries": {"page": DELIVERIES},
     "Healthz": {"up": {"status": "ok"}},
@@ -187,6 +210,8 @@ BODIES: dict[str, Any] = {
         "overlap": "skip",
     },
     "ChangeSchedule": {"is_active": False},
+    "ApproveToolCall": {"reason": "Agreed with the supplier."},
+    "DeclineToolCall": {"reason": "Ask for an offer first."},
     "StartBatch": {"items": [START, {**START, "external_id": "import-32"}], "atomic": True},
     "SetLimits": {"max_running": 5, "max_queued": 1000, "starts_per_minute": 60, "tokens_per_day": 2000000},
     "CreateServiceAccount": {"name": "till", "data_sets": [3]},

@@ -74,11 +74,13 @@ class ListedExecution(GuideFields, kw_only=True):
     webhook_url: str | None
     schedule: int | None
     schedule_slot: str | None
+    awaits_approval: bool
 
 
 class Execution(GuideFields, kw_only=True):
     """One execution. `retryable` says of a failure whether the same request may succeed later, `exit_reason` what ended
-    it: which budget, whose fault. `usage` is there once it has ended. `schedule` started it for its `schedule_slot`."""
+    it: which budget, whose fault. `usage` is there once it has ended. `schedule` started it for its `schedule_slot`.
+    `awaits_approval`: it stands still, or soon will, until somebody decides on a call of a tool."""
 
     files: list[FileOut]
     version: int
@@ -99,6 +101,7 @@ class Execution(GuideFields, kw_only=True):
     webhook_url: str | None
     schedule: int | None
     schedule_slot: str | None
+    awaits_approval: bool
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +210,7 @@ def _fields(row: Row) -> dict[str, Any]:
         "webhook_url": row["webhook_url"],
         "schedule": row["schedule_id"],
         "schedule_slot": optional_ts(row["schedule_slot"]),
+        "awaits_approval": row["awaits_approval"],
     }
 
 

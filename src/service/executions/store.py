@@ -23,7 +23,9 @@ COLUMNS = (
     " started_at, picked_up_at, finished_at, limits, exit_reason,"
     " input_tokens, cached_tokens, output_tokens, cost, model_seconds, calls, is_estimated,"
     " external_id, metadata, deadline, start_after, priority,"
-    " cancel_requested_at, rerun_of, webhook_url, schedule_id, schedule_slot"
+    " cancel_requested_at, rerun_of, webhook_url, schedule_id, schedule_slot,"
+    " finished_at IS NULL AND EXISTS (SELECT FROM approvals a WHERE a.execution_id = executions.id"
+    " AND a.decision IS NULL AND (a.expires_at IS NULL OR a.expires_at > now())) AS awaits_approval"
 )
 
 EXTERNAL_ID_KEY = "executions_account_external_id_key"

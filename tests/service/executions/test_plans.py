@@ -61,7 +61,7 @@ def test_list_when_asked_by_a_cursor_then_the_same_index_gives_rows_and_order(
     plan = explain(connection, cursor_query(["account_id"], cursor), older_than=3050, newer_than=50)
     assert "using executions_account_idx on executions" in plan
     assert "Sort" not in plan
-    assert "Filter" not in plan
+    assert "Filter" not in plan.partition("SubPlan")[0]  # what is looked up of each row comes after it
 
 
 @pytest.mark.parametrize(

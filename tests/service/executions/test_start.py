@@ -210,6 +210,6 @@ def test_start_shows_what_was_added_to_an_execution_after_the_guides_fields(clie
     started = client.post(starts(world.one), json=ASKED).json()
     added = ["files", "version", "data_set", "picked_up_at", "cycles", "retryable", "usage", "limits", "exit_reason"]
     added += ["external_id", "metadata", "deadline", "start_after", "priority", "cancel_requested_at", "rerun_of"]
-    added += ["webhook_url", "schedule", "schedule_slot"]
+    added += ["webhook_url", "schedule", "schedule_slot", "awaits_approval"]
     assert list(started)[-len(added) :] == added
     assert (started["usage"], started["exit_reason"]) == (None, None)

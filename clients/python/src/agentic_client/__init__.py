@@ -24,6 +24,7 @@ from agentic_client.errors import (
     WaitTimedOut,
 )
 from agentic_client.models import (
+    Approval,
     Attempt,
     Batch,
     BatchResult,
@@ -45,6 +46,7 @@ from agentic_client.webhooks import WebhookMessage, verify_webhook
 __all__ = [
     "AgenticError",
     "ApiError",
+    "Approval",
     "AsyncClient",
     "Attempt",
     "BadRequest",

@@ -16,6 +16,7 @@ from agentic_client.connection import TIMEOUT_SECONDS, arguments
 from agentic_client.conversations import Conversation
 from agentic_client.flows import Came, Done, Flow, Pause, Send, advance
 from agentic_client.models import (
+    Approval,
     Batch,
     Definition,
     Delivery,
@@ -121,6 +122,24 @@ class AsyncClient:
     def executions(self, *, page_size: int = 100, **filters: Unpack[Filters]) -> AsyncIterator[Execution]:
         """The account's executions, newest first, fetched page by page. What starts meanwhile is not among them."""
         return self._items(calls.executions(filters, page_size=page_size))
+
+    def approvals(self, *, account: str | None = None) -> AsyncIterator[Approval]:
+        """Calls of tools in the account's executions that wait for a decision, newest first; for an admin with `all`,
+        those of every account."""
+        return self._items(calls.approvals(account=account))
+
+    def approvals_of_execution(self, execution: Execution | int) -> AsyncIterator[Approval]:
+        """Everything of an execution that had or has to be approved, newest first."""
+        return self._items(calls.approvals_of_execution(execution))
+
+    async def approve(self, approval: Approval, *, reason: str | None = None) -> Approval:
+        """Let the call run. Raises Conflict where it was declined, expired or withdrawn."""
+        return await self._do(calls.decide(approval, "approve", reason))
+
+    async def decline(self, approval: Approval, *, reason: str | None = None) -> Approval:
+        """The call does not run; the model is told so, and why. Raises Conflict where it was approved, expired or
+        withdrawn."""
+        return await self._do(calls.decide(approval, "decline", reason))
 
     def stream(self, execution: Execution | int, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """An execution's events after a `sequence`, as they come, up to its last. None is lost or twice when the

@@ -1,6 +1,6 @@
 """Requests and what their answers are read as. Nothing here sends anything, and every one of these may be sent again:
-reads, cancels and deletes by nature, starts because each carries an Idempotency-Key. Those of webhooks that may not are
-in webhook_calls.py."""
+reads, cancels, decisions and deletes by nature, starts because each carries an Idempotency-Key. Those of webhooks that
+may not are in webhook_calls.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ import httpx
 
 from agentic_client.conversations import Conversation
 from agentic_client.errors import UnexpectedAnswer
-from agentic_client.models import Batch, Definition, Execution, File
+from agentic_client.models import Approval, Batch, Definition, Execution, File
 from agentic_client.options import BatchItem, Filters, RerunOptions, StartOptions
 from agentic_client.reading import read
 from agentic_client.uploads import Upload
@@ -163,6 +163,27 @@ def executions(filters: Filters, *, page_size: int) -> Call[Page[Execution]]:
     query = [(name, str(value)) for name, value in stated(given).items()]
     query += [(f"metadata[{name}]", text) for name, text in metadata.items()]
     return pages(Execution, EXECUTIONS, (*query, ("page_size", str(page_size))))
+
+
+def approvals(*, account: str | None) -> Call[Page[Approval]]:
+    """The newest of those that are open."""
+    return pages(Approval, f"{EXECUTIONS}approvals/", () if account is None else (("account", account),))
+
+
+def approvals_of_execution(of: Execution | int) -> Call[Page[Approval]]:
+    """The newest of an execution, open and decided."""
+    return pages(Approval, f"{execution_path(of)}approvals/", ())
+
+
+def decide(on: Approval, verb: Literal["approve", "decline"], reason: str | None) -> Call[Approval]:
+    """A decision: the first one stays."""
+    return Call(
+        method="POST",
+        path=f"{execution_path(on.execution)}approvals/{on.id}/{verb}/",
+        read=lambda response: read(Approval, json_object(response)),
+        headers=JSON,
+        content=json.dumps(stated({"reason": reason})).encode(),
+    )
 
 
 def conversation(of: Execution | int) -> Call[Conversation]:

@@ -43,7 +43,8 @@ class Execution:
     """One execution. `started_at` is when it was accepted, `picked_up_at` when a worker took it; `schedule` started
     it for its `schedule_slot`.
 
-    `files` is empty in lists, which do not have them. `raw` is the object as REST gave it.
+    `awaits_approval`: it stands still until somebody decides on a call of a tool. `files` is empty in lists, which do
+    not have them. `raw` is the object as REST gave it.
     """
 
     id: int
@@ -78,6 +79,7 @@ class Execution:
     webhook_url: str | None = None
     schedule: int | None = None
     schedule_slot: datetime | None = None
+    awaits_approval: bool = False
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -124,6 +126,32 @@ class Batch:
     accepted: int
     refused: int
     results: tuple[BatchResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """A call of a tool that somebody has to approve. `status` is open, approved, declined, expired or withdrawn;
+    `arguments` are None for an account that may not decide any more; `decided_by` is the account that decided, None
+    where time did, and for all but admins where an admin did."""
+
+    id: int
+    execution: int
+    turn: int
+    call: int
+    tool: str
+    arguments: Any
+    status: str
+    requested_at: datetime
+    expires_at: datetime | None
+    decided_at: datetime | None
+    decided_by: int | None
+    reason: str | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits to be decided."""
+        return self.status == "open"
 
 
 @dataclass(frozen=True, kw_only=True)
