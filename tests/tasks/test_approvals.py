@@ -120,21 +120,6 @@ def test_run_whose_tool_must_be_approved_is_started_decided_and_finished_over_ht
     assert shop.connection.execute(told).fetchall() == [(call,), (call | {"decision": "approved"},)]
 
 
-def test_run_whose_call_was_declined_goes_on_without_it_and_records_one_call_that_never_started(
-    app: AsApp, shop: Shop, tmp_path: Path
-) -> None:
-    till = Till(tmp_path)
-    shop.accept("any")
-    run(app, till.made)
-    decide(app, shop, decision="declined", reason="too dear")
-    run(app, till.made)
-    assert (outcome(shop)[0], till.keys) == ("finished", [])
-    called = shop.connection.execute("SELECT succeeded, attempts, convert_from(result, 'UTF8') FROM tool_calls")
-    assert called.fetchall() == [(False, 1, '{"error": "this call was declined, and was not carried out: too dear"}')]
-    assert "tool_started" not in kinds(shop)
-    assert kinds(shop).count("tool_finished") == 1
-
-
 def test_run_that_dies_in_the_approved_call_repeats_it_under_its_key_and_asks_nobody_again(
     app: AsApp, shop: Shop, tmp_path: Path
 ) -> None:
@@ -151,15 +136,23 @@ def test_run_that_dies_in_the_approved_call_repeats_it_under_its_key_and_asks_no
     assert (len(approvals(shop)), kinds(shop).count("approval_requested")) == (1, 1)
 
 
-def test_run_with_two_open_calls_goes_on_with_the_last_decision(app: AsApp, shop: Shop, tmp_path: Path) -> None:
+def test_run_with_two_open_calls_waits_for_both_then_makes_the_approved_one_and_tells_of_the_declined(
+    app: AsApp, shop: Shop, tmp_path: Path
+) -> None:
     till = Till(tmp_path, {"tools": [ORDER, ORDER]})
     execution_id = shop.accept("any")
     run(app, till.made)
     decide(app, shop, call=2)
     assert (phase(shop)[0], till.keys) == ("waiting", [])
-    decide(app, shop, call=1, decision="declined")
+    decide(app, shop, call=1, decision="declined", reason="too dear")
     run(app, till.made)
     assert (outcome(shop)[0], till.keys) == ("finished", [f"{execution_id}-1-2"])
+    declined = shop.connection.execute(
+        "SELECT succeeded, attempts, convert_from(result, 'UTF8') FROM tool_calls WHERE number = 1"
+    )
+    said = '{"error": "this call was declined, and was not carried out: too dear"}'
+    assert declined.fetchall() == [(False, 1, said)]
+    assert (kinds(shop).count("tool_started"), kinds(shop).count("tool_finished")) == (1, 2)
 
 
 def test_run_whose_approval_expires_is_woken_by_the_sweep_and_goes_on_as_declined(
@@ -177,17 +170,6 @@ def test_run_whose_approval_expires_is_woken_by_the_sweep_and_goes_on_as_decline
     assert (outcome(shop)[0], till.keys) == ("finished", [])
     assert approvals(shop) == [(1, "expired", None, None)]
     assert kinds(shop).count("approval_decided") == 1
-
-
-def test_run_without_an_expiry_waits_for_as_long_as_it_takes_and_counts_as_no_wait_for_a_provider(
-    app: AsApp, shop: Shop, tmp_path: Path
-) -> None:
-    execution_id = shop.accept("any")
-    run(app, Till(tmp_path).made)
-    shop.connection.execute("UPDATE execution_runtime SET ready_since = now() - interval '1 year'")
-    swept = sweep(app)
-    assert (swept.woken, swept.ended, swept.returned) == (0, 0, 0)
-    assert app.connected(lambda connection: count_waits(connection, execution_id)) == 0
 
 
 def sweep(app: AsApp) -> recovery.Swept:
@@ -296,12 +278,20 @@ def test_pause_of_a_claim_that_is_lost_or_cancelled_leaves_nothing_waiting(app: 
     assert outcome(shop)[:2] == ("failed", "cancelled")
 
 
-def test_pause_frees_the_slot_and_adds_a_ticket_for_whoever_is_ready(app: AsApp, shop: Shop, held: Claim) -> None:
+def test_pause_without_an_expiry_frees_the_slot_for_whoever_is_ready_and_waits_for_as_long_as_it_takes(
+    app: AsApp, shop: Shop, held: Claim
+) -> None:
     asked(app, held)
     shop.accept()
     shop.connection.execute("DELETE FROM procrastinate_jobs")
     assert app.pooled(lambda database: pause(database, held)).ticket_added
     assert (tickets(shop), phase(shop)[0]) == (1, "waiting")
+    shop.connection.execute(
+        "UPDATE execution_runtime SET ready_since = now() - interval '1 year' WHERE resume_at IS NULL"
+    )
+    swept = sweep(app)
+    assert (swept.woken, swept.returned, phase(shop)[0]) == (0, 0, "waiting")
+    assert app.connected(lambda connection: count_waits(connection, held.execution_id)) == 0
 
 
 def test_declined_call_that_older_code_had_begun_is_ended_by_its_one_row(app: AsApp, shop: Shop, held: Claim) -> None:
