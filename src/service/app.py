@@ -33,6 +33,7 @@ from service.files.controller import FilesController
 from service.head_requests import HeadRequests
 from service.health.controller import HealthController
 from service.limits.controller import LimitsController
+from service.loops import end_all
 from service.queue import Notifier
 from service.responses import EXCEPTION_HANDLERS
 from service.schedules.controller import SchedulesController
@@ -123,8 +124,7 @@ async def _lifespan(app: Litestar) -> AsyncIterator[None]:
         yield
     finally:
         await hub.close()
-        overdue.cancel()
-        await asyncio.gather(overdue, return_exceptions=True)
+        await end_all([overdue])
         await notifier.close()
         await numbering.close()
         await database.close()

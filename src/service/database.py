@@ -17,6 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from service.errors import SetupError, Unavailable
+from service.loops import Cancellations
 from service.poolers import is_pooled_async
 from service.settings import Settings
 from service.turns import Turns
@@ -103,17 +104,20 @@ class Database:
         its `party`: so that never has more than half of the connections, and others go on.
         """
         seconds = answer_seconds or self._answer_seconds
+        cancellations = Cancellations()
         try:
             async with (
                 self._turns.turn(party, seconds),
                 self._pool.connection() as connection,
                 _patience(connection, seconds),
             ):
+                cancellations.heed()
                 try:
                     yield connection
                 except psycopg.errors.ReadOnlySqlTransaction:
                     await connection.close()  # the server became a standby: the next one may be the new primary
                     raise
+                cancellations.heed()
         except (*OUTAGES, psycopg.errors.ReadOnlySqlTransaction) as error:
             self._forget_broken_connections()
             log.warning("database unavailable", extra={"error_class": type(error).__name__})

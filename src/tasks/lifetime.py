@@ -11,6 +11,7 @@ from service.database import Database
 from service.definitions.registry import Registry
 from service.executions.recovery import Swept
 from service.executions.runtime import Claim
+from service.loops import end_all
 from service.queue import Notifier
 from service.settings import Settings
 from service.workers.store import Identity, WorkerDescription
@@ -86,9 +87,7 @@ class Lifetime:
 
     async def end(self) -> None:
         """Give up the lease, then the rest. What could not be given back is found by the others' sweep."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end_all(self._loops)
         await self._lease.end()
         await self.notifier.close()
         await self.models.close()

@@ -25,6 +25,7 @@ from service.database import Connection, Database, Row, direct_conninfo
 from service.errors import Unavailable
 from service.events import models, store
 from service.events.numbering import Numbering
+from service.loops import end_all
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -207,9 +208,7 @@ class Hub:
     async def close(self) -> None:
         """End them, and let go of the connection."""
         self.end()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
     def _poke(self, *words: str) -> None:
         self._told.update(words)
